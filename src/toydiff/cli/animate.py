@@ -1,0 +1,154 @@
+"""toydiff animate: a film of noise turning into data, or of data turning into noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toydiff.cli import options
+from toydiff.cli.sample import choose_output
+from toydiff.cli.sampling import check_sampler_words, described, with_sampling
+from toydiff.cli.talk import Talk
+from toydiff.errors import ConfigurationError
+from toydiff.files import check_writable, refuse_existing, shown
+from toydiff.names import find, runs_dir
+from toydiff.viz.formats import FILM_FORMATS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from toydiff.runs import Loaded
+    from toydiff.samplers import Frame
+
+
+@options.guarded
+def animate(
+    name: options.Name = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[to FORMAT]", help="mp4, gif, webp or png.")] = None,
+    checkpoint: options.Checkpoint = None,
+    what: Annotated[str, typer.Option(help="reverse (noise to data) or forward (data to noise).")] = "reverse",
+    frames: Annotated[int, typer.Option(help="Frames of the film.", min=2, max=10_000)] = 40,
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 20.0,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.", min=64, max=4096)] = 720,
+    n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
+    sampler: options.SamplerOption = None,
+    steps: options.Steps = None,
+    spacing: options.Spacing = None,
+    eta: Annotated[float | None, typer.Option(help="Noise of ddim: 0 deterministic, 1 as DDPM.")] = None,
+    guidance: options.Guidance = None,
+    label: options.Label = None,
+    seed: options.Seed = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Show the data in grey behind.")] = False,
+    sets: options.Set = None,
+    output: options.Output = None,
+    to: options.To = None,
+    device: options.Device = None,
+    runs: options.RunsDir = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    log_file: options.LogFile = None,
+    debug: options.Debug = False,
+) -> None:
+    """Make a film: toydiff animate swissroll to mp4"""
+    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
+    to = format_of(words or [], to)
+    if what not in ("reverse", "forward"):
+        raise ConfigurationError(f"unknown film `{shown(what)}`", "Known: forward, reverse.")
+    wanted = options.one_name(name, checkpoint)
+    found = find(wanted, runs_dir(runs))
+    chosen, steps = check_sampler_words(sampler, steps)
+    stem = wanted.removeprefix("preset:").removeprefix("run:").replace(":", "-").replace("@", "-")
+    out = choose_output(output, to, Path(stem).stem if stem.endswith(".pt") else Path(stem).name, FILM_FORMATS)
+    kind = out.suffix.lstrip(".").lower()
+    if not 0 < fps <= (50 if kind == "gif" else 240):
+        raise ConfigurationError(f"{fps:g} frames a second in a {kind}", "Take a rate up to 50 for gif, 240 otherwise.")
+    first, count = options.parse_seeds(seed, n, 2000)
+    refuse_existing(out)
+    check_writable(out)
+    talk.note(f"filming {found.why}")
+
+    import torch
+
+    from toydiff.runs import load
+    from toydiff.viz.film import save_film
+    from toydiff.viz.frames import points_film
+    from toydiff.viz.process import level_caption
+    from toydiff.viz.style import class_colours, robust_limits
+
+    where = options.choose_device(device)
+    loaded = load(found, device=where)
+    loaded = _with_steps(loaded, frames, chosen, steps, spacing, eta, sets or [])
+    seeds = torch.arange(first, first + count)
+    labels = loaded.labels(label, seeds)
+    film = forward(loaded, seeds, frames) if what == "forward" else reverse(loaded, seeds, labels, guidance, where)
+    shots = evenly(list(film), frames)
+    data = loaded.data.draw(max(count, 2000), torch.Generator().manual_seed(0)).x
+    save_film(
+        out,
+        points_film(
+            (frame.x.cpu() for frame in shots),
+            (level_caption(frame.level) for frame in shots),
+            robust_limits(data.numpy(), margin=0.25),
+            class_colours(labels.numpy(), len(loaded.data.label_names)) if labels is not None else None,
+            size=size,
+            overlay=data[:2000] if overlay else None,
+        ),
+        fps=fps,
+    )
+    how = described(loaded) if what == "reverse" else "the forward process"
+    talk.result(
+        f"{out}: {len(shots)} frames of {count:,} points, {how}",
+        {"output": str(out), "frames": len(shots), "fps": fps, "n": count, "model": loaded.name},
+    )
+
+
+def format_of(words: list[str], to: str | None) -> str | None:
+    """Return the format of "to FORMAT", the words a person types, or of --to."""
+    if not words:
+        return to
+    if len(words) != 2 or words[0].lower() not in ("to", "as", "into"):
+        raise ConfigurationError(f"`{shown(' '.join(words))}` is not understood", "For example: toydiff animate swissroll to mp4")
+    if to is not None and to != words[1]:
+        raise ConfigurationError(f"`to {shown(words[1])}` and --to {shown(to)} disagree", "Give one of the two.")
+    return words[1]
+
+
+def _with_steps(
+    loaded: Loaded, frames: int, sampler: str | None, steps: int | None, spacing: str | None, eta: float | None, sets: list[str]
+) -> Loaded:
+    """Return the model sampling in one step a frame, as far as its schedule has steps, unless told otherwise."""
+    knots = loaded.schedule.knot_times
+    start = loaded.config.sampling.start or 1.0
+    most = frames - 1 if knots is None else min(frames - 1, round(start * len(knots)))
+    return with_sampling(loaded, sampler=sampler, steps=steps or most, spacing=spacing, eta=eta, sets=sets)
+
+
+def reverse(loaded: Loaded, seeds: Tensor, labels: Tensor | None, guidance: float | None, device: str) -> Iterator[Frame]:
+    """Yield the sampler's own frames, from noise to data."""
+    scale = 1.0 if guidance is None else guidance
+    return loaded.trajectory(seeds, label=labels, guidance=scale, device=device)
+
+
+def forward(loaded: Loaded, seeds: Tensor, frames: int) -> Iterator[Frame]:
+    """Yield x_t = alpha x_0 + sigma eps from data to noise, one eps a point."""
+    import torch
+
+    from toydiff.samplers import Frame
+    from toydiff.training import streams
+
+    x0 = (loaded.data.draw(len(seeds), streams.generator(int(seeds[0]), "film")).x - loaded.shift) / loaded.scale
+    eps = streams.normal(loaded.data.shape, seed=seeds, stream="film")
+    for t in torch.linspace(0, 1, frames, dtype=torch.float64):
+        level = loaded.schedule(t)
+        yield Frame(level, loaded.to_data(level.alpha * x0 + level.sigma * eps), loaded.to_data(x0))
+
+
+def evenly(shots: list[Frame], frames: int) -> list[Frame]:
+    """Return at most `frames` of the shots, evenly spaced, the first and the last among them."""
+    if len(shots) <= frames:
+        return shots
+    return [shots[round(k * (len(shots) - 1) / (frames - 1))] for k in range(frames)]

@@ -1,0 +1,51 @@
+"""The command line: registers the commands, one file each."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from toydiff.cli import animate, data, inspect, resume, sample, train
+
+app = typer.Typer(
+    name="toydiff",
+    help="A small diffusion lab: train a real diffusion model in seconds to minutes, watch it denoise, take it apart.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("resume")(resume.resume)
+app.command("sample")(sample.sample)
+app.command("animate")(animate.animate)
+app.command("inspect")(inspect.inspect)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from toydiff import __version__
+
+        print(f"toydiff {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; `--resume auto` is `--resume`, whose value may be left out."""
+    arguments = sys.argv[1:]
+    for k in range(len(arguments) - 1, 0, -1):
+        if arguments[k - 1 : k + 1] == ["--resume", "auto"]:
+            del arguments[k]
+    app(arguments, prog_name="toydiff")

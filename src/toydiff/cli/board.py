@@ -1,0 +1,44 @@
+"""TensorBoard: losses by step, epoch and noise level, learning rate, gradient norm, pictures of samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+class Board:
+    """Writes event files below `folder`; what an earlier attempt wrote after step `start` is purged."""
+
+    def __init__(self, folder: Path, start: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)  # type: ignore[no-untyped-call]
+
+    def training(self, row: dict[str, Any]) -> None:
+        """Write one row of metrics."""
+        step = row["step"]
+        self._scalar("loss/training", row["loss"], step)
+        self._scalar("learning_rate", row["lr"], step)
+        self._scalar("gradient_norm", row["grad_norm"], step)
+        if "epoch" in row:
+            self._scalar("loss/training_by_epoch", row["loss"], round(row["epoch"] * 1000))  # in thousandths
+
+    def validation(self, step: int, loss: float, bins: list[tuple[float, float]]) -> None:
+        """Write the validation loss, overall and for each tenth of the noise levels, cleanest first."""
+        self._scalar("loss/validation", loss, step)
+        for k, (_, value) in enumerate(bins):
+            self._scalar(f"loss_by_noise_level/{k}_of_{len(bins)}", value, step)
+
+    def pictures(self, step: int, figures: dict[str, Any]) -> None:
+        """Write figures as images."""
+        from toydiff.viz.style import pixels
+
+        for tag, figure in figures.items():
+            self._writer.add_image(tag, pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+
+    def _scalar(self, tag: str, value: float, step: int) -> None:
+        self._writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()  # type: ignore[no-untyped-call]

@@ -1,0 +1,91 @@
+"""From a command's words to layers of configuration, checked before torch is imported as far as that goes."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
+from toydiff.files import read_bytes, shown
+from toydiff.names import preset_names, preset_path
+
+if TYPE_CHECKING:
+    from toydiff.config import Run
+    from toydiff.layers import Layer
+
+FLAGS = {
+    "steps": "training.steps",
+    "epochs": "training.epochs",
+    "samples": "data.n",
+    "batch_size": "training.batch_size",
+    "lr": "training.optimizer.lr",
+    "seed": "seed",
+    "precision": "training.precision",
+    "compile": "training.compile",
+    "accumulate": "training.accumulate",
+}
+CONFIG_LIMIT = 1 << 20
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return a TOML file's content; ToydiffError naming file and line if it is none."""
+    try:
+        return tomllib.loads(read_bytes(path, CONFIG_LIMIT).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ToydiffError(f"{shown(path)} is not valid TOML: {error}", "See presets/ for examples.") from error
+
+
+def which_preset(argument: str | None, option: str | None, config: Path | None, runs: Path) -> str | None:
+    """Return the preset's name, checked; with neither preset nor configuration, say what there is."""
+    if argument is not None and option is not None and argument != option:
+        raise ConfigurationError(f"PRESET is `{argument}` and --preset is `{option}`", "Give one of the two.")
+    preset = argument if argument is not None else option
+    if preset is not None:
+        preset_path(preset)
+    elif config is None:
+        raise ConfigurationError("which preset?", f"{did_you_mean('', preset_names())} Or give --config FILE.")
+    return preset
+
+
+def configuration_layers(preset: str | None, config: Path | None, sets: list[str], flags: dict[str, Any]) -> list[Layer]:
+    """Return the layers in order: preset → file → --set → flags."""
+    tables = [(f"preset {preset}", read_toml(preset_path(preset)))] if preset else []
+    if config is not None:
+        tables.append((str(config), read_toml(config)))
+    from toydiff.layers import Layer, parse_set, table_layer
+
+    layers = [table_layer(source, table) for source, table in tables]
+    problems, assignments = [], []
+    for text in sets:
+        try:
+            assignments.append(parse_set(text))
+        except ConfigurationError as error:
+            problems.append(f"{error.message}. {error.hint}")
+    if problems:
+        raise ConfigurationError("\n  ".join(problems))
+    layers.append(Layer("--set", assignments))
+    for flag, path in FLAGS.items():
+        if flags.get(flag) is not None:
+            layers.append(Layer(f"--{flag.replace('_', '-')}", [(path, flags[flag])]))
+    return layers
+
+
+def to_toml(run: Run, sources: dict[str, str] | None = None) -> str:
+    """Return the whole configuration as TOML; with `sources`, each value that is no default says where it came from."""
+    import tomlkit
+
+    def fill(table: Any, values: dict[str, Any], prefix: str) -> Any:
+        inner = {key: value for key, value in values.items() if isinstance(value, dict)}
+        for key, value in values.items():
+            if key in inner:
+                continue
+            item = tomlkit.item("none" if value is None else list(value) if isinstance(value, tuple) else value)
+            if sources is not None:
+                item.comment(sources.get(prefix + key, "default"))
+            table.add(key, item)
+        for key, value in inner.items():
+            table.add(key, fill(tomlkit.table(), value, f"{prefix}{key}."))
+        return table
+
+    return tomlkit.dumps(fill(tomlkit.document(), run.model_dump(), ""))

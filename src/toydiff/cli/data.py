@@ -1,0 +1,173 @@
+"""toydiff data: the data sets, their pictures, numbers and arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toydiff.cli import options
+from toydiff.cli.sample import choose_output
+from toydiff.cli.tables import table
+from toydiff.cli.talk import Talk
+from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.files import check_writable, refuse_existing, shown
+from toydiff.names import DATA_KINDS, preset_names
+
+if TYPE_CHECKING:
+    from toydiff.data import Batch, Data
+
+app = typer.Typer(help="List, show, export and measure data sets.", no_args_is_help=True)
+
+DataName = Annotated[str, typer.Argument(metavar="NAME", help="A data set or a preset.", autocompletion=options.complete_data)]
+Number = Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
+
+
+@app.command("list")
+@options.guarded
+def list_(as_json: options.Json = False, debug: options.Debug = False) -> None:
+    """List the data sets."""
+    from toydiff.cli.inspect import show_noun
+
+    show_noun("datasets", Talk(json=as_json))
+
+
+@app.command()
+@options.guarded
+def show(
+    name: DataName,
+    n: Number = 5000,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    forward: Annotated[bool, typer.Option("--forward", help="The data beside themselves at growing noise.")] = False,
+    sets: options.Set = None,
+    output: options.Output = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Draw a data set: toydiff data show moons -o moons.png"""
+    talk = Talk(quiet=quiet, json=as_json)
+    check_name(name)
+    out = choose_output(output, None, f"{name}-{'forward' if forward else 'data'}", ("png",))
+    refuse_existing(out)
+    check_writable(out)
+    batch, data, run = draw(name, n, seed, sets)
+    from toydiff.viz.png import save_png
+
+    if forward:
+        import torch
+
+        from toydiff.training import streams
+        from toydiff.viz.process import process_strip
+        from toydiff.viz.style import class_colours
+
+        x0 = (batch.x - data.shift) / data.scale
+        eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
+        levels = [run.schedule(t) for t in torch.linspace(0, 1, 7, dtype=torch.float64)]
+        x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
+        colour = class_colours(batch.label.numpy(), len(data.label_names)) if batch.label is not None else None
+        figure = process_strip(levels, x_t, colour=colour)
+    else:
+        from toydiff.viz.points import scatter
+
+        figure = scatter(batch.x, f"{data.kind}: {n:,} points", batch.label, data.label_names)
+    save_png(out, figure, {"toydiff": f"data {data.kind}, seed {seed}"})
+    talk.result(f"{out}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")})
+
+
+@app.command()
+@options.guarded
+def export(
+    name: DataName,
+    n: Number = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    sets: options.Set = None,
+    output: options.Output = None,
+    to: options.To = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write samples of a data set: toydiff data export moons -n 1000 -o moons.csv"""
+    talk = Talk(quiet=quiet, json=as_json)
+    check_name(name)
+    out = choose_output(output, to, f"{name}-data", ("npz", "csv"))
+    refuse_existing(out)
+    check_writable(out)
+    batch, data, _ = draw(name, n, seed, sets)
+    from toydiff.arrays import write_csv, write_npz
+
+    (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
+    talk.result(f"{out}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")})
+
+
+@app.command()
+@options.guarded
+def stats(
+    name: DataName,
+    n: Number = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    sets: options.Set = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure a data set: range, mean, sd, classes, entropy, beside the known constants."""
+    talk = Talk(json=as_json)
+    check_name(name)
+    batch, data, _ = draw(name, n, seed, sets)
+    x = batch.x.double()
+    flat = x.flatten(1)
+    classes = {}
+    if batch.label is not None:
+        shares = batch.label.bincount(minlength=len(data.label_names)).double() / n
+        classes = {label: round(float(share), 4) for label, share in zip(data.label_names, shares, strict=True)}
+    entropy = data.entropy
+    facts = {
+        "data": data.kind,
+        "n": n,
+        "shape": list(data.shape),
+        "min": flat.amin(0).tolist(),
+        "max": flat.amax(0).tolist(),
+        "mean": flat.mean(0).tolist(),
+        "sd": flat.std(0).tolist(),
+        "known_mean": data.shift.flatten().tolist(),
+        "known_rms": data.scale,
+        "entropy_nats": entropy,
+        "duplicates": n - len(flat.unique(dim=0)),
+        "classes": classes,
+    }
+
+    def number(value: object) -> str:
+        if isinstance(value, list):
+            return ", ".join(number(v) for v in value)
+        if isinstance(value, dict):
+            return ", ".join(f"{k} {v:.1%}" for k, v in value.items()) or "none"
+        return "not known" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+    talk.result(table(("", ""), [(key.replace("_", " "), number(value)) for key, value in facts.items()]), facts)
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigurationError, before torch is imported, unless `name` is a data set or a preset."""
+    if name.removeprefix("data:") not in (*DATA_KINDS, *preset_names()):
+        raise ConfigurationError(f"unknown data set `{shown(name)}`", did_you_mean(name, DATA_KINDS))
+
+
+def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data, object]:
+    """Return n samples of a data set (or of a preset's), with `--set noise=0.1` applied, and the run they belong to."""
+    from toydiff.cli.configure import configuration_layers
+    from toydiff.layers import Layer, parse_set, resolve
+    from toydiff.training import streams
+
+    name = name.removeprefix("data:")
+    preset = name if name in preset_names() and name not in DATA_KINDS else None
+    layers = configuration_layers(preset, None, [], {})
+    assignments = [parse_set(text) for text in sets or []]
+    values = [(path if path.startswith(("data.", "schedule.")) else f"data.{path}", value) for path, value in assignments]
+    kind = [] if preset else [("data.kind", name)]
+    run = resolve([*layers, Layer("command line", [*kind, *values])]).run
+    return run.data.draw(n, streams.generator(seed, "data")), run.data, run
+
+
+__all__ = ["Path", "app"]

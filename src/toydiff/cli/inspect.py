@@ -1,0 +1,158 @@
+"""toydiff inspect: what a run, checkpoint or preset is; and the nouns, what there is to name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toydiff.cli import options
+from toydiff.cli.configure import configuration_layers, to_toml
+from toydiff.cli.nouns import NOUNS, entries
+from toydiff.cli.sample import choose_output
+from toydiff.cli.tables import table
+from toydiff.cli.talk import Talk
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
+from toydiff.files import check_writable, refuse_existing, shown
+from toydiff.names import find, preset_names, run_folders, runs_dir
+
+if TYPE_CHECKING:
+    from toydiff.config import Run
+
+
+@options.guarded
+def inspect(
+    name: Annotated[
+        str | None,
+        typer.Argument(help=f"A run, checkpoint or preset; or one of: {', '.join(NOUNS)}.", autocompletion=options.complete_name),
+    ] = None,
+    checkpoint: options.Checkpoint = None,
+    schedule: Annotated[bool, typer.Option("--schedule", help="Draw the schedule: alpha, sigma, log-SNR.")] = False,
+    model: Annotated[bool, typer.Option("--model", help="Only the network, layer by layer.")] = False,
+    output: options.Output = None,
+    runs: options.RunsDir = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    log_file: options.LogFile = None,
+    debug: options.Debug = False,
+) -> None:
+    """Explain a run, a checkpoint or a preset: toydiff inspect swissroll. Or list: toydiff inspect samplers"""
+    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
+    wanted = options.one_name(name, checkpoint)
+    if output is not None and not schedule:
+        raise ConfigurationError("-o is where the picture of --schedule goes", "Add --schedule.")
+    if wanted in NOUNS:
+        return show_noun(wanted, talk)
+    where, header, run = runs_dir(runs), {}, None
+    out = None
+    if schedule:
+        out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-schedule", ("png",))
+        refuse_existing(out)
+        check_writable(out)
+    preset = wanted.removeprefix("preset:")
+    try:
+        found = find(wanted, where)
+    except ToydiffError as error:
+        if preset not in preset_names():
+            if isinstance(error, ConfigurationError) and ":" not in wanted:
+                known = [*NOUNS, *preset_names(), *(run.name for run in run_folders(where))]
+                raise ConfigurationError(error.message, did_you_mean(wanted, known)) from error
+            raise
+        found = None  # a preset nobody has trained yet: its configuration is all there is
+
+    from toydiff.layers import resolve
+
+    if found is None:
+        talk.note(f"the preset {preset}; it has not been trained here")
+        run = resolve(configuration_layers(preset, None, [], {})).run
+    elif found.kind in ("exact", "data"):
+        from toydiff.runs import data_of, load
+
+        run = load(found).config if found.kind == "exact" else None
+        if run is None:
+            raise ConfigurationError(f"{shown(wanted)} is a data set", f"toydiff data show {data_of(found.value).kind}")
+    else:
+        talk.note(found.why)
+        from toydiff import checkpoint as checkpoints
+        from toydiff.runs import run_of
+
+        content = checkpoints.load(found.path)
+        header = {**content.header, "sha256": content.digest, "path": str(found.path)}
+        run = run_of(content.header, found.path)
+    facts = {"checkpoint": {k: v for k, v in header.items() if k != "config"}, **describe(run)}
+    if out is not None:
+        from toydiff.viz.curves import schedule_plot
+        from toydiff.viz.png import save_png
+
+        save_png(out, schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule"), {"toydiff": wanted})
+        talk.result(f"{out}: {facts['schedule']['words']}", {"output": str(out), **facts["schedule"]})
+        return
+    show = facts["network"] if model else facts
+    talk.result(_network_text(facts) if model else _text(run, facts), show)
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """Return what a configuration means: network, schedule, data, sampling."""
+    from toydiff.viz.curves import schedule_summary
+
+    network = run.build().network
+    end = run.schedule(1.0)
+    layers = [
+        {"name": name, "parameters": sum(p.numel() for p in module.parameters(recurse=False)), "module": str(module)}
+        for name, module in network.named_modules()
+        if name and any(True for _ in module.parameters(recurse=False))
+    ]
+    return {
+        "config": run.model_dump(mode="json"),
+        "network": {"layers": layers, "parameters": sum(p.numel() for p in network.parameters())},
+        "schedule": {
+            "kind": run.schedule.kind,
+            "alpha_bar_T": float(end.alpha**2),
+            "terminal_snr": float(end.snr),
+            "terminal_snr_of_data": float(end.snr) * run.sigma_data**2,
+            "words": schedule_summary(run.schedule),
+        },
+        "steps": run.total_steps,
+    }
+
+
+def _network_text(facts: dict[str, Any]) -> str:
+    rows = [(row["name"], f"{row['parameters']:,}", row["module"]) for row in facts["network"]["layers"]]
+    return table(("layer", "parameters", "module"), [*rows, ("in all", f"{facts['network']['parameters']:,}", "")])
+
+
+def _text(run: Run, facts: dict[str, Any]) -> str:
+    parts = []
+    if header := facts["checkpoint"]:
+        best, environment = header.get("best") or {}, header.get("environment") or {}
+        rows = [
+            ("path", shown(header["path"])),
+            ("run", shown(header.get("name", ""))),
+            ("preset", shown(header.get("preset") or "none")),
+            ("step", f"{header['step']:,} of {header['total']:,}"),
+            ("best validation", f"{best['loss']:.5f} at step {best['step']:,}" if best else "none yet"),
+            ("made with", shown(", ".join(f"{k} {v}" for k, v in environment.items()))),
+            ("sha256", header["sha256"]),
+        ]
+        parts.append(table(("checkpoint", ""), rows))
+    parts.append(_network_text(facts))
+    parts.append(f"schedule: {facts['schedule']['kind']}; {facts['schedule']['words']}")
+    return "\n\n".join([*parts, to_toml(run).rstrip()])
+
+
+def show_noun(noun: str, talk: Talk) -> None:
+    """List everything of a kind."""
+    rows = entries(noun)
+    headings = ["name", *(["order", "evaluations"] if noun == "samplers" else []), "about"]
+    lines = [[row[heading] for heading in headings] for row in rows]
+    for line, row in zip(lines, rows, strict=True):
+        if row.get("options"):
+            words = (f"{key}={_short(value)}" for key, value in row["options"].items())
+            line[-1] = f"{line[-1]}\n{', '.join(words)}"
+    talk.result(table(headings, lines), rows)
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,46 @@
+"""The nouns of `toydiff inspect`: what there is to name, read from the unions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NOUNS = ("samplers", "schedules", "targets", "weights", "densities", "presets", "datasets")
+
+
+def entries(noun: str) -> list[dict[str, Any]]:
+    """Return a row {name, about, …} for everything of that kind."""
+    if noun == "presets":
+        return _presets()
+    from toydiff.data import AnyData
+    from toydiff.denoiser import TARGETS, AnyWeight
+    from toydiff.samplers import AnySampler
+    from toydiff.schedules import AnySchedule
+    from toydiff.spec import kinds, summary
+    from toydiff.training.densities import AnyDensity
+
+    if noun == "targets":
+        return [{"name": name, "about": about} for name, about in TARGETS.items()]
+    unions: dict[str, Any] = {
+        "samplers": AnySampler, "schedules": AnySchedule, "weights": AnyWeight, "densities": AnyDensity, "datasets": AnyData,
+    }  # fmt: skip
+    rows = []
+    for name, kind in kinds(unions[noun]).items():
+        row: dict[str, Any] = {"name": name, "about": summary(kind)}
+        options = {key: field.get_default() for key, field in kind.model_fields.items() if key != "kind"}
+        row["options"] = {key: value for key, value in options.items() if key not in ("n", "seed")}
+        if noun == "samplers":
+            row["order"] = kind.order  # type: ignore[attr-defined]
+            row["evaluations"] = kind.evaluations  # type: ignore[attr-defined]
+        rows.append(row)
+    return rows
+
+
+def _presets() -> list[dict[str, Any]]:
+    """Return the presets with the first line of their opening comment."""
+    from toydiff.names import preset_names, preset_path
+
+    rows = []
+    for name in preset_names():
+        comment = preset_path(name).read_text(encoding="utf-8").partition("\n")[0]
+        rows.append({"name": name, "about": comment.removeprefix("#").strip()})
+    return rows

@@ -1,0 +1,193 @@
+"""toydiff sample: pictures and arrays from a trained model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toydiff.cli import options
+from toydiff.cli.sampling import check_sampler_words, described, with_sampling
+from toydiff.cli.talk import Talk
+from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.files import check_writable, refuse_existing, shown
+from toydiff.names import find, runs_dir
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from toydiff.data import Batch
+    from toydiff.runs import Loaded
+    from toydiff.samplers import Frame
+
+FORMATS = ("png", "npz", "csv")
+PANELS = 7
+"""Noise levels a process picture shows."""
+
+
+@options.guarded
+def sample(
+    name: options.Name = None,
+    checkpoint: options.Checkpoint = None,
+    n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
+    sampler: options.SamplerOption = None,
+    steps: options.Steps = None,
+    spacing: options.Spacing = None,
+    eta: Annotated[float | None, typer.Option(help="Noise of ddim: 0 deterministic, 1 as DDPM.")] = None,
+    guidance: options.Guidance = None,
+    label: options.Label = None,
+    weights: options.Weights = "ema",
+    clip: Annotated[str | None, typer.Option(help="Clip the estimate of x_0 to a range: -1,1.", metavar="LOW,HIGH")] = None,
+    seed: options.Seed = None,
+    show_process: Annotated[bool, typer.Option("--show-process", help="Picture the way from noise to data.")] = False,
+    sets: options.Set = None,
+    output: options.Output = None,
+    to: options.To = None,
+    device: options.Device = None,
+    runs: options.RunsDir = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    log_file: options.LogFile = None,
+    debug: options.Debug = False,
+) -> None:
+    """Sample from a model: toydiff sample swissroll -o samples.png"""
+    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
+    found = find(options.one_name(name, checkpoint), runs_dir(runs))
+    chosen, steps = check_sampler_words(sampler, steps)
+    if weights not in ("ema", "raw"):
+        raise ConfigurationError(f"unknown weights `{shown(weights)}`", did_you_mean(weights, ("ema", "raw")))
+    out = choose_output(output, to, f"{_stem(found.value, found.kind)}-{'process' if show_process else 'samples'}", FORMATS)
+    if show_process and out.suffix != ".png":
+        raise ConfigurationError(f"--show-process draws a picture, not {out.suffix}", "Give -o something.png.")
+    bounds = parse_clip(clip)
+    first, count = options.parse_seeds(seed, n, 0 if seed and "-" in seed else 2000)
+    refuse_existing(out)
+    check_writable(out)
+    talk.note(f"sampling from {found.why}")
+
+    import torch
+
+    from toydiff.runs import load
+
+    loaded = load(found, weights=weights, device=options.choose_device(device))
+    loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
+    if guidance is not None and not loaded.conditional:
+        raise ConfigurationError(
+            f"`{shown(loaded.name)}` cannot be guided: it was trained without classes",
+            "Train with --set model.conditional=true.",
+        )
+    seeds = torch.arange(first, first + count)
+    samples, frames = draw(loaded, seeds, label, guidance, bounds, options.choose_device(device), show_process)
+    command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
+    text = {"toydiff": command, "seeds": f"{first}-{first + count - 1}", "sampler": described(loaded)}
+    write(loaded, samples, seeds, frames, out, text)
+    talk.result(
+        f"{out}: {count:,} samples of {shown(loaded.name)}, {described(loaded)}",
+        {"output": str(out), "n": count, "seeds": [first, first + count - 1], "sampler": described(loaded), "model": loaded.name},
+    )
+
+
+def draw(
+    loaded: Loaded,
+    seeds: Tensor,
+    label: str | None,
+    guidance: float | None,
+    clip: tuple[float, float] | None,
+    device: str,
+    keep_frames: bool,
+    batch_size: int = 4096,
+) -> tuple[Batch, list[Frame]]:
+    """Return the samples, and the frames that `PANELS` panels will show if they are to be kept."""
+    import torch
+
+    from toydiff.data import Batch
+    from toydiff.samplers import Frame
+
+    levels = loaded.config.levels()
+    shown_steps = {round(k * (len(levels) - 1) / (PANELS - 1)) for k in range(PANELS)}
+    xs: list[Tensor] = []
+    labels: list[Tensor] = []
+    kept: dict[int, list[Frame]] = {}
+    for part in seeds.split(batch_size):
+        chosen = loaded.labels(label, part)
+        if chosen is not None:
+            labels.append(chosen)
+        path = loaded.trajectory(
+            part, levels=levels, label=chosen, guidance=1.0 if guidance is None else guidance, clip=clip, device=device
+        )
+        for k, frame in enumerate(path):
+            if keep_frames and k in shown_steps:
+                kept.setdefault(k, []).append(Frame(frame.level, frame.x.cpu(), frame.x0.cpu()))
+        xs.append(frame.x.cpu())
+    frames = [
+        Frame(parts[0].level, torch.cat([p.x for p in parts]), torch.cat([p.x0 for p in parts])) for parts in kept.values()
+    ]
+    return Batch(torch.cat(xs), torch.cat(labels) if labels else None), frames
+
+
+def write(loaded: Loaded, samples: Batch, seeds: Tensor, frames: list[Frame], out: Path, text: dict[str, str]) -> None:
+    """Write samples as a picture beside the data, as the process that made them, or as arrays."""
+    import torch
+
+    if out.suffix == ".npz":
+        from toydiff.arrays import write_npz
+
+        write_npz(out, samples, seeds)
+    elif out.suffix == ".csv":
+        from toydiff.arrays import write_csv
+
+        write_csv(out, samples, seeds)
+    else:
+        from toydiff.viz.overview import samples_picture
+        from toydiff.viz.png import save_png
+        from toydiff.viz.process import process_strip
+
+        if frames:
+            estimates = [frames[1].x0, *(frame.x0 for frame in frames[1:])] if len(frames) > 1 else None
+            figure = process_strip([f.level for f in frames], [f.x for f in frames], estimates)
+        else:
+            real = loaded.data.draw(min(len(samples.x), 20_000), torch.Generator().manual_seed(0))
+            title = f"{len(samples.x):,} samples"
+            figure = samples_picture(real, samples, loaded.data.label_names, titles=("data", title))
+        save_png(out, figure, text)
+
+
+def choose_output(output: Path | None, to: str | None, stem: str, formats: tuple[str, ...]) -> Path:
+    """Return the output with the extension that says its format; ConfigurationError if the two disagree."""
+    wanted = to.lower().lstrip(".") if to else None
+    if wanted is not None and wanted not in formats:
+        raise ConfigurationError(f"unknown format `{shown(wanted)}`", did_you_mean(wanted, formats))
+    if output is None:
+        return Path(f"{stem}.{wanted or formats[0]}")
+    extension = output.suffix.lower().lstrip(".")
+    if not extension and wanted:
+        return output.with_name(f"{output.name}.{wanted}")
+    if extension not in formats:
+        raise ConfigurationError(f"{shown(output)}: unknown format `{shown(extension)}`", did_you_mean(extension, formats))
+    if wanted not in (None, extension):
+        raise ConfigurationError(f"--to {wanted} and {shown(output)} disagree", "Give one of the two.")
+    return output
+
+
+def parse_clip(text: str | None) -> tuple[float, float] | None:
+    """Return (low, high) of --clip LOW,HIGH."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise ConfigurationError(f"`--clip {shown(text)}` is not a range", "For example: --clip -1,1")
+    return low, high
+
+
+def _stem(value: str, kind: str) -> str:
+    """Return what an output is called by default: after the run, or the data set."""
+    path = Path(value)
+    stem = path.parent.name if path.name in ("best.pt", "latest.pt") and path.parent.name else path.stem
+    return value.replace("@", "-") if kind == "exact" else stem

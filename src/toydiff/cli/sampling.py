@@ -1,0 +1,63 @@
+"""What sample and animate share: the run with another way of sampling, and words for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from toydiff.errors import ConfigurationError
+from toydiff.files import shown
+
+if TYPE_CHECKING:
+    from toydiff.runs import Loaded
+
+
+def check_sampler_words(sampler: str | None, steps: int | None) -> tuple[str | None, int | None]:
+    """Return (name, steps) of --sampler NAME[:STEPS] and --steps."""
+    if sampler is None:
+        return None, steps
+    name, colon, count = sampler.partition(":")
+    if not name or (colon and not (count.isdecimal() and 0 < int(count) <= 100_000)):
+        raise ConfigurationError(f"`--sampler {shown(sampler)}` is not a sampler", "For example: --sampler ddim:50")
+    if colon and steps not in (None, int(count)):
+        raise ConfigurationError(f"--sampler {sampler} and --steps {steps} disagree", "Give one of the two.")
+    return name, int(count) if colon else steps
+
+
+def with_sampling(
+    loaded: Loaded, *, sampler: str | None, steps: int | None, spacing: str | None, eta: float | None, sets: list[str]
+) -> Loaded:
+    """Return `loaded` sampling in another way; ConfigurationError for whatever does not fit its model."""
+    from dataclasses import replace
+
+    from toydiff.layers import Layer, parse_set, resolve
+    from toydiff.samplers import AnySampler
+    from toydiff.spec import kinds
+
+    values: list[tuple[str, Any]] = []
+    if sampler is not None:
+        values.append(("sampling.sampler.kind", sampler))
+    if eta is not None:
+        kind = sampler or loaded.config.sampling.sampler.kind
+        takers = [name for name, cls in kinds(AnySampler).items() if "eta" in cls.model_fields]
+        if kind not in takers and kind in kinds(AnySampler):
+            raise ConfigurationError(f"the sampler `{kind}` takes no --eta", f"Samplers that do: {', '.join(takers)}.")
+        values.append(("sampling.sampler.eta", eta))
+    values += [("sampling.steps", steps)] * (steps is not None)
+    values += [("sampling.spacing", spacing)] * (spacing is not None)
+    for path, value in (parse_set(text) for text in sets):
+        if path.split(".")[0] not in ("sampling", "sampler", "steps", "spacing", "start", "prior"):
+            raise ConfigurationError(
+                f"--set {path}: the model is trained; only its sampling can be set now",
+                "For example: --set sampler.variance=beta or --set start=0.975",
+            )
+        values.append((path if path.startswith("sampling.") else f"sampling.{path}", value))
+    run, _ = resolve([Layer("command line", values)], base=loaded.config)
+    return replace(loaded, config=run)
+
+
+def described(loaded: Loaded) -> str:
+    """Return how it samples, in a few words: "heun, 20 steps, trailing"."""
+    sampling = loaded.config.sampling
+    options = sampling.sampler.model_dump(exclude={"kind"})
+    words = [sampling.sampler.kind + "".join(f" {key}={value}" for key, value in options.items())]
+    return ", ".join([*words, f"{sampling.steps} steps", sampling.spacing])

@@ -1,0 +1,76 @@
+"""How commands talk: results on stdout; progress, notes and warnings on stderr; a log file if asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from toydiff.errors import ToydiffError
+from toydiff.files import check_writable, shown
+
+
+class Talk:
+    """What a command says, at the level asked for: `quiet` keeps to warnings and results, `verbose` adds details."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, log_file: Path | None = None, json: bool = False):
+        self.quiet, self.verbose, self.json = quiet, verbose, json
+        self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._log = log_file
+        if log_file is not None:
+            check_writable(log_file)
+
+    def note(self, text: str) -> None:
+        """Say what happens."""
+        self._say("info", text, not self.quiet)
+
+    def detail(self, text: str) -> None:
+        """Say more, with -v."""
+        self._say("debug", text, self.verbose)
+
+    def warn(self, text: str) -> None:
+        """Say what the user should know even with -q."""
+        self._say("warning", f"warning: {text}", True)
+
+    def result(self, text: str, data: Any = None) -> None:
+        """Print a result on stdout: `text`, or with --json the document `data`."""
+        if self.json:
+            print(json.dumps(data, ensure_ascii=False), flush=True)
+        elif text:
+            print(text, flush=True)
+        self._write("result", text)
+
+    def _say(self, level: str, text: str, visible: bool) -> None:
+        if visible:
+            self.console.print(text, style="yellow" if level == "warning" else None)
+        if visible or level == "debug":
+            self._write(level, text)
+
+    def _write(self, level: str, text: str) -> None:
+        """Append to the log file: JSON lines if it is called so, else plain lines."""
+        if self._log is None:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        as_json = self._log.suffix in (".jsonl", ".json")
+        line = json.dumps({"time": now, "level": level, "message": text}) if as_json else f"{now} {level:7} {text}"
+        try:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise ToydiffError(f"cannot write the log {shown(self._log)}: {error.strerror}", "Choose another --log-file.") from error
+
+
+def report(error: ToydiffError) -> None:
+    """Print an error and what to do about it on stderr."""
+    print(f"error: {shown_lines(error.message)}", file=sys.stderr)
+    if error.hint:
+        print(f"  {shown_lines(error.hint)}", file=sys.stderr)
+
+
+def shown_lines(text: str) -> str:
+    """Return text from outside without control characters, keeping its lines."""
+    return "\n".join(shown(line) for line in text.splitlines())

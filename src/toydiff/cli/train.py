@@ -1,0 +1,222 @@
+"""toydiff train: from a preset to a trained model in a run folder."""
+
+from __future__ import annotations
+
+import re
+import signal
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toydiff.cli import options
+from toydiff.cli.configure import configuration_layers, to_toml, which_preset
+from toydiff.cli.nouns import NOUNS
+from toydiff.cli.talk import Talk
+from toydiff.errors import ConfigurationError
+from toydiff.files import shown
+from toydiff.names import checkpoint_in, preset_names, run_folders, runs_dir
+
+if TYPE_CHECKING:
+    from toydiff.cli.trainer import Trainer
+    from toydiff.config import Run
+
+SMOKE = ("training.steps=20", "record.log_every=5", "record.validate_every=10", "record.save_every=10")
+SMOKE_MORE = ("record.sample_every=10", "record.validation=100", "sampling.n=64")
+
+
+@options.guarded
+def train(
+    preset: Annotated[
+        str | None, typer.Argument(metavar="[PRESET]", help="What to train.", autocompletion=options.complete_preset)
+    ] = None,
+    preset_option: Annotated[
+        str | None, typer.Option("--preset", help="The same as PRESET.", autocompletion=options.complete_preset)
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file instead of, or on top of, a preset.")] = None,
+    sets: options.Set = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data (finite data sets).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Train on this many fixed data instead of endless ones.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Data in one update.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random draw.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Split each batch into so many parts.")] = None,
+    max_time: Annotated[str | None, typer.Option(help="Stop and save after: 90s, 10m, 1h.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue that --name or the newest unfinished run like this; else start.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="Check everything, say what would happen, and stop.")] = False,
+    smoke: Annotated[bool, typer.Option(help="A few steps of everything, leaving nothing behind.")] = False,
+    print_config: Annotated[bool, typer.Option(help="Print the configuration, each value with its source.")] = False,
+    device: options.Device = None,
+    runs: options.RunsDir = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    log_file: options.LogFile = None,
+    debug: options.Debug = False,
+) -> None:
+    """Train a model: toydiff train swissroll"""
+    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
+    flags = {
+        "steps": steps, "epochs": epochs, "samples": samples, "batch_size": batch_size, "lr": lr, "seed": seed,
+        "precision": precision, "compile": compile, "accumulate": accumulate,
+    }  # fmt: skip
+    if steps is not None and epochs is not None:
+        raise ConfigurationError("--steps and --epochs are both a length of training", "Give one of the two.")
+    seconds = parse_time(max_time)
+    chosen, where = which_preset(preset, preset_option, config, runs_dir(runs)), runs_dir(runs)
+    if name is not None:
+        check_run_name(name, where, resume)
+    sets = [*(sets or []), *(SMOKE + SMOKE_MORE if smoke else ())]
+    layers = configuration_layers(chosen, config, sets, flags)
+
+    from toydiff.layers import resolve
+
+    run, sources = resolve(layers)
+    if print_config:
+        talk.result(to_toml(run, sources), run.model_dump(mode="json"))
+        return
+    where_to = options.choose_device(device)
+    if smoke:
+        with tempfile.TemporaryDirectory(prefix="toydiff-smoke-") as scratch:
+            _go(run, Path(scratch) / (name or "smoke"), chosen, talk, where_to, None, seconds)
+        talk.note("smoke test passed: trained, validated, saved and sampled; nothing is left behind")
+        return
+    folder = _folder_to_resume(run, where, name) if resume else None
+    checkpoint = checkpoint_in(folder, "latest.pt") if folder else None
+    folder = folder or new_folder(where, name or f"{chosen or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    if dry_run:
+        parameters = sum(p.numel() for p in run.build().parameters())
+        facts = {"folder": str(folder), "steps": run.total_steps, "parameters": parameters, "device": where_to}
+        talk.result(
+            f"would train {parameters:,} parameters for {run.total_steps:,} steps on {where_to}, in {folder}", facts
+        )
+        return
+    if checkpoint is not None:
+        talk.note(f"continuing {shown(folder)}")
+    _go(run, folder, chosen, talk, where_to, checkpoint, seconds)
+
+
+def _go(
+    run: Run, folder: Path, preset: str | None, talk: Talk, device: str, checkpoint: Path | None, seconds: float | None
+) -> None:
+    """Train in `folder`, from `checkpoint` if there is one, and say how it went."""
+    from toydiff.cli.trainer import Trainer
+
+    trainer = Trainer(run, folder, preset=preset, talk=talk, device=device, resume=checkpoint)
+    finish(trainer, talk, seconds)
+
+
+def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
+    """Run the trainer to its end; print the result, where it is, and what to try next."""
+    run, folder = trainer.run, trainer.folder
+    if trainer.start >= run.total_steps:
+        talk.note(f"{shown(folder)} has finished already: {trainer.start:,} steps")
+        talk.note(f"To go on: toydiff resume {shown(folder.name)} --steps {2 * trainer.start}")
+        return
+    talk.note(f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}")
+
+    def on_metrics(row: dict[str, Any]) -> None:
+        if talk.json:
+            talk.result("", row)
+
+    step = trainer.train(seconds, on_metrics)
+    if step is None:
+        return
+    if trainer.stop is not None:
+        talk.note(f"stopped by {signal.Signals(trainer.stop).name} at step {step.step:,}; saved {shown(folder / 'latest.pt')}")
+        talk.note(f"To go on: toydiff resume {shown(folder.name)}")
+        raise typer.Exit(128 + trainer.stop)
+    draw_curves(trainer)
+    best = trainer.best or {"loss": float("nan"), "step": step.step}
+    if step.step < step.total:
+        talk.note(f"time is up at step {step.step:,} of {step.total:,}; to go on: toydiff resume {shown(folder.name)}")
+    summary = {
+        "step": step.step, "seconds": round(trainer.seconds, 2), "best": trainer.best, "folder": str(folder),
+    }  # fmt: skip
+    talk.result(
+        f"trained {step.step - trainer.start:,} steps in {trainer.seconds:.1f} s; validation loss {best['loss']:.5f} "
+        f"(best, at step {best['step']:,})\n{shown(folder)}: best.pt, latest.pt, samples/, loss.png, metrics.jsonl",
+        summary,
+    )
+    for command in (f"sample {shown(folder.name)}", f"animate {shown(folder.name)} --to mp4", f"inspect {shown(folder.name)}"):
+        talk.note(f"  next: toydiff {command}")
+
+
+def draw_curves(trainer: Trainer) -> None:
+    """Draw the losses of the whole run."""
+    from toydiff.viz.curves import loss_curve
+    from toydiff.viz.png import save_png
+
+    training = [row for row in trainer.metrics if "loss" in row]
+    held_out = [row for row in trainer.metrics if "validation" in row]
+    validation = ([row["step"] for row in held_out], [row["validation"] for row in held_out]) if held_out else None
+    if training:
+        figure = loss_curve([r["step"] for r in training], [r["loss"] for r in training], validation, trainer.folder.name)
+        save_png(trainer.folder / "loss.png", figure, {"toydiff": trainer.folder.name})
+
+
+def parse_time(text: str | None) -> float | None:
+    """Return the seconds of "90s", "10m", "1.5h" or plain "90"."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise ConfigurationError(f"`--max-time {text}` is not a time", "For example: 90s, 10m or 1h.")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def check_run_name(name: str, where: Path, resume: bool) -> None:
+    """Raise ConfigurationError for a name that is a preset, a noun, no plain folder name, or taken."""
+    if name in preset_names() or name in NOUNS:
+        what = "a preset" if name in preset_names() else "a word of `toydiff inspect`"
+        raise ConfigurationError(f"a run cannot be called `{name}`: that is {what}", f"Call it {name}-1, say.")
+    if not re.fullmatch(r"[\w.+@ -]{1,200}", name) or name.startswith((".", "-")) or name.endswith(".pt"):
+        raise ConfigurationError(
+            f"`{shown(name)}` is no name for a run", "Use letters, digits, . _ + - and spaces; not .pt at the end."
+        )
+    if not resume and (where / name).exists():
+        raise ConfigurationError(
+            f"the run {shown(where / name)} exists; nothing is overwritten silently",
+            "Add --resume to continue it, or choose another --name.",
+        )
+
+
+def new_folder(where: Path, name: str) -> Path:
+    """Return a folder below `where` that does not exist yet: name, else name-2, name-3, …"""
+    folder, k = where / name, 1
+    while folder.exists():
+        k += 1
+        folder = where / f"{name}-{k}"
+    return folder
+
+
+def _folder_to_resume(run: Run, where: Path, name: str | None) -> Path | None:
+    """Return the run of that name, else the newest unfinished run of the same configuration; None: start anew."""
+    from toydiff import checkpoint as checkpoints
+    from toydiff.runs import run_of
+
+    if name is not None:
+        folder = where / name
+        if (saved := checkpoint_in(folder, "latest.pt")) is not None:
+            before = run_of(checkpoints.load(saved).header, saved)
+            if before != run:
+                raise ConfigurationError(
+                    f"the run {shown(folder)} was started with another configuration",
+                    f"To extend it: toydiff resume {shown(name)} --steps N. Otherwise choose another --name.",
+                )
+        return folder if folder.exists() else None
+    for folder in run_folders(where):
+        if (saved := checkpoint_in(folder, "latest.pt")) is None:
+            continue
+        header = checkpoints.load(saved).header
+        if header.get("config") == run.model_dump(mode="json") and header["step"] < header["total"]:
+            return folder
+    return None

@@ -1,0 +1,208 @@
+"""Drives `fit` and writes down what it does: checkpoints, metrics, TensorBoard, pictures, progress."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toydiff import checkpoint as checkpoints
+from toydiff.cli.board import Board
+from toydiff.cli.configure import to_toml
+from toydiff.cli.progress import Progress
+from toydiff.cli.talk import Talk
+from toydiff.config import Run
+from toydiff.environment import environment, fingerprint
+from toydiff.errors import ToydiffError
+from toydiff.files import write_text
+from toydiff.names import Found
+from toydiff.runs import Loaded
+from toydiff.training import Step, Validator, fit
+
+
+class Trainer:
+    """One run in one folder: `train()` goes from where it is to the end, or to a signal or the time limit."""
+
+    def __init__(self, run: Run, folder: Path, *, preset: str | None, talk: Talk, device: str, resume: Path | None = None):
+        self.run, self.folder, self.preset, self.talk, self.device = run, folder, preset, talk, device
+        self.state = checkpoints.load(resume) if resume else None
+        header = self.state.header if self.state else {}
+        self.start: int = header.get("step", 0)
+        self.best: dict[str, float] | None = header.get("best")
+        window = header.get("window", [0.0, 0])
+        self.window: Tensor = torch.tensor(window[0], dtype=torch.float64, device=device)
+        self.count: int = window[1]
+        self.metrics = read_metrics(folder / "metrics.jsonl", self.start)
+        self.timing: list[dict[str, Any]] = []
+        self.stop: int | None = None
+        self.saved_at = self.start if self.state else -1
+
+    def train(self, max_time: float | None = None, on_metrics: Callable[[dict[str, Any]], None] | None = None) -> Step | None:
+        """Train; return the last step, or None if there was nothing left to do. Sets `stop` to a signal's number."""
+        denoiser = self.run.build()
+        if self.state is not None:
+            checkpoints.check_shapes(self.state.model, denoiser)
+        denoiser.to(self.device)
+        self._write_folder()
+        validator = Validator(
+            self.run.data, self.run.training, n=self.run.record.validation, seed=self.run.seed, device=torch.device(self.device)
+        )
+        record, state, step = self.run.record, self._resume_state(), None
+        self.board = Board(self.folder / "tensorboard", self.start)
+        began = time.monotonic()
+        old = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with Progress(self.talk, self.run.total_steps, self.start) as progress:
+                for step in fit(denoiser, self.run.data, self.run.training, seed=self.run.seed, resume=state):
+                    self.window += step.loss.double()
+                    self.count += 1
+                    last = step.step == step.total
+                    out_of_time = max_time is not None and time.monotonic() - began >= max_time
+                    over = last or out_of_time or self.stop is not None
+                    if step.step % record.log_every == 0 or last:
+                        self._log(step, progress, began, on_metrics)
+                    if step.step % record.validate_every == 0 or last:
+                        self._validate(step, validator, progress, on_metrics)
+                    if step.step % record.save_every == 0 or over or step.step in record.keep:
+                        self._save(step)
+                    if step.step % record.sample_every == 0 or last:
+                        self._picture(step)
+                    if over:
+                        break
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            self.board.close()
+        self.seconds = time.monotonic() - began
+        return step
+
+    def _resume_state(self) -> dict[str, Any] | None:
+        if (state := self.state) is None:
+            return None
+        if self.best is None or not (self.folder / "best.pt").is_file():
+            self.best = None
+        return {"step": self.start, "model": state.model, "ema": state.ema, "optimizer": state.optimizer}
+
+    def _write_folder(self) -> None:
+        """Make the run folder with its configuration; fail before the first step if it cannot be written."""
+        try:
+            (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ToydiffError(
+                f"cannot make the run folder {self.folder}: {(error.strerror or str(error)).lower()}",
+                "Choose another with --runs-dir or TOYDIFF_RUNS.",
+            ) from error
+        write_text(self.folder / "config.toml", to_toml(self.run))
+        facts = {"preset": self.preset, "name": self.folder.name, **environment(self.device)}
+        write_text(self.folder / "env.json", json.dumps(facts, indent=1) + "\n")
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Finish the step and save; a second signal leaves at once."""
+        if self.stop is not None:
+            raise KeyboardInterrupt
+        self.stop = number
+
+    def _log(self, step: Step, progress: Progress, began: float, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
+        row = {
+            "step": step.step,
+            "loss": float(self.window) / self.count,
+            "lr": step.lr,
+            "grad_norm": float(step.grad_norm),
+        }
+        if step.epoch is not None:
+            row["epoch"] = step.epoch
+        self.window.zero_()
+        self.count = 0
+        self._add(row, on_metrics)
+        self.timing.append({"step": step.step, "seconds": round(time.monotonic() - began, 3)})
+        progress.update(step.step, row["loss"], step.lr, row["grad_norm"])
+        self.board.training(row)
+
+    def _validate(
+        self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
+    ) -> None:
+        step.guard.check()
+        loss, bins = validator(step.ema)
+        self._add({"step": step.step, "validation": loss, "by_log_snr": bins}, on_metrics)
+        self.board.validation(step.step, loss, bins)
+        self.talk.detail(f"step {step.step:,}: validation loss {loss:.5f}")
+        if self.best is None or loss < self.best["loss"]:
+            self.best = {"step": step.step, "loss": loss}
+            self._save(step, "best.pt")
+
+    def _add(self, row: dict[str, Any], on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
+        self.metrics.append(row)
+        if on_metrics is not None:
+            on_metrics(row)
+
+    def _save(self, step: Step, name: str = "latest.pt") -> None:
+        step.guard.check()
+        checkpoints.save(
+            self.folder / name,
+            header=self._header(step),
+            model=step.denoiser.state_dict(),
+            ema=step.ema.state_dict(),
+            optimizer=step.optimizer.state_dict(),
+        )
+        if name != "latest.pt":
+            return
+        self.saved_at = step.step
+        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.metrics))
+        write_text(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in self.timing))
+        if step.step in self.run.record.keep:
+            self._save(step, f"step-{step.step}.pt")
+
+    def _header(self, step: Step) -> dict[str, Any]:
+        return {
+            "name": self.folder.name,
+            "preset": self.preset,
+            "config": self.run.model_dump(mode="json"),
+            "step": step.step,
+            "total": step.total,
+            "best": self.best,
+            "window": [float(self.window), self.count],
+            "data": fingerprint(self.run.data),
+            "environment": environment(self.device),
+        }
+
+    def loaded(self, denoiser: Any) -> Loaded:
+        """Return a denoiser of this run, ready to sample from."""
+        where = Found("checkpoint", str(self.folder / "latest.pt"), "this run")
+        return Loaded(self.folder.name, where, self.run, denoiser, denoiser.shift.cpu(), float(denoiser.scale))
+
+    def _picture(self, step: Step) -> None:
+        """Draw samples of the averaged and of the raw weights, from the same noise, beside the data."""
+        from toydiff.viz.overview import samples_picture
+        from toydiff.viz.png import save_png
+
+        n, data = min(self.run.sampling.n, 2000), self.run.data
+        real = data.draw(n, torch.Generator().manual_seed(0))
+        averaged, raw = (self.loaded(d.eval()).sample(n, device=self.device) for d in (step.ema, step.denoiser))
+        step.denoiser.train()
+        pictures = [
+            samples_picture(real, made, data.label_names, titles=("data", f"step {step.step:,}, {weights} weights"))
+            for made, weights in ((averaged, "averaged"), (raw, "raw"))
+        ]
+        save_png(self.folder / "samples" / f"step-{step.step}.png", pictures[0], {"toydiff": f"{self.folder.name}, step {step.step}"})
+        self.board.pictures(step.step, {"samples/ema": pictures[0], "samples/raw": pictures[1]})
+
+
+def read_metrics(path: Path, until: int) -> list[dict[str, Any]]:
+    """Return the rows of a metrics file up to step `until`: what came later is about to be done again."""
+    rows = []
+    if until > 0 and path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                break  # a torn last line
+            if row["step"] <= until:
+                rows.append(row)
+    return rows

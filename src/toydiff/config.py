@@ -1,0 +1,134 @@
+"""Run: the whole experiment as one frozen object, with the checks that need more than one of its parts."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from toydiff.data import AnyData, SwissRoll
+from toydiff.denoiser import Denoiser, Target
+from toydiff.errors import ConfigurationError
+from toydiff.networks import MLP, AnyNetwork
+from toydiff.samplers import AnySampler, Heun, noise_levels
+from toydiff.schedules import AnySchedule, Cosine, Level
+from toydiff.spec import Spec
+from toydiff.training import Training, streams
+from toydiff.training.densities import Discrete
+
+
+class Model(Spec):
+    """What the network is asked for, and in which units it sees the data."""
+
+    target: Target = "v"
+    conditional: bool = False
+    """Give the network the class label, some of them replaced by "none" (training.label_dropout)."""
+    standardize: bool = True
+    """Shift and scale the data to mean 0 and RMS 1 by the data set's known constants."""
+    normalize_input: bool = True
+    """Divide x_t by √(alpha² σ_d² + sigma²) before the network sees it; some sources fed it raw."""
+
+
+class Sampling(Spec):
+    """How to sample unless the command line says otherwise."""
+
+    sampler: AnySampler = Heun()
+    steps: int = Field(20, ge=1, le=100_000)
+    spacing: str = "trailing"
+    start: float | None = Field(None, gt=0, le=1)
+    """Time to begin at; none is t = 1."""
+    prior: Literal["marginal", "unit"] = "marginal"
+    """Start from √(alpha² σ_d² + sigma²) · noise, or from N(0, I) as some sources do."""
+    n: int = Field(2000, ge=1, le=10_000_000)
+    """Samples a picture shows."""
+
+
+class Record(Spec):
+    """How often a run writes down what it does, in steps."""
+
+    log_every: int = Field(20, ge=1)
+    validate_every: int = Field(500, ge=1)
+    save_every: int = Field(1000, ge=1)
+    sample_every: int = Field(1000, ge=1)
+    validation: int = Field(4096, ge=10, le=1_000_000)
+    """Held-out data in the validation loss."""
+    keep: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Steps whose checkpoint is kept for ever, as step-N.pt."""
+
+
+class Run(Spec):
+    """An experiment: data, schedule, network, model, training, sampling, record, and the seed of it all."""
+
+    seed: int = Field(0, ge=0, lt=2**63)
+    data: AnyData = SwissRoll()
+    schedule: AnySchedule = Cosine(T=None)
+    network: AnyNetwork = MLP()
+    model: Model = Model()
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+    record: Record = Record()
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> list[str]:
+        """Return every way in which the parts do not fit together: the teaching moments."""
+        problems = []
+        if self.model.target in ("eps", "score") and self.schedule(1.0).alpha == 0:
+            problems.append(
+                f"model.target: `{self.model.target}` cannot be learned where alpha(1) = 0: there x_t is the noise itself "
+                "and says nothing of x_0 (Lin et al. 2023); targets that work: x0, v, edm, flow"
+            )
+        if isinstance(self.training.density, Discrete) and self.schedule.knot_times is None:
+            problems.append(
+                f"training.density: `discrete` draws a schedule's knots, and this {self.schedule.kind} schedule has none; "
+                "give it a number of steps (schedule.T), or take the density `uniform`"
+            )
+        if self.model.conditional and not self.data.label_names:
+            problems.append(f"model.conditional: the data set `{self.data.kind}` has no labels")
+        try:
+            self.levels()
+        except ConfigurationError as error:
+            problems.append(f"sampling: {error.message}; {error.hint}")
+        try:
+            self.training.total_steps(self.data.n)
+        except ConfigurationError as error:
+            problems.append(f"training.epochs: {error.message}; {error.hint}")
+        return problems
+
+    @property
+    def sigma_data(self) -> float:
+        """RMS of the data in the model's units."""
+        if self.model.standardize:
+            return 1.0
+        return math.sqrt(float(self.data.shift.square().mean()) + self.data.scale**2)
+
+    @property
+    def total_steps(self) -> int:
+        """Length of the training run."""
+        return self.training.total_steps(self.data.n)
+
+    def levels(self) -> list[Level]:
+        """Return the sampling grid."""
+        return noise_levels(self.schedule, self.sampling.steps, self.sampling.spacing, self.sampling.start)
+
+    def build(self) -> Denoiser:
+        """Return the untrained denoiser; its first weights are a function of the seed alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(streams.generator(self.seed, "weights").initial_seed())
+            network = self.network.build(self.data.shape, len(self.data.label_names) if self.model.conditional else 0)
+        return Denoiser(
+            network,
+            target=self.model.target,
+            schedule=self.schedule,
+            sigma_data=self.sigma_data,
+            normalize_input=self.model.normalize_input,
+            shift=self.data.shift if self.model.standardize else torch.zeros(self.data.shape),
+            scale=self.data.scale if self.model.standardize else 1.0,
+        )

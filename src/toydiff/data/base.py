@@ -1,0 +1,85 @@
+"""What every data set can do, whatever the shape of its samples: draw, and say what is known about its density."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+
+from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.oracle import ExactDenoiser
+from toydiff.spec import Spec
+
+
+class Batch(NamedTuple):
+    """x (n, *shape) float32 in data units, and label (n,) int64, or None where the data have no labels."""
+
+    x: Tensor
+    label: Tensor | None
+
+
+class Data(Spec):
+    """A distribution of samples x_0 of one shape; with n, a fixed set of n of them, drawn once from `seed`.
+
+    `draw` and `log_prob` speak of the distribution, whatever n; `fixed` is what a finite training set holds.
+    """
+
+    kind: str
+    n: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    seed: int = Field(0, ge=0, lt=2**63)
+
+    units: ClassVar[str] = "data units"
+    domain: ClassVar[tuple[float, float] | None] = None
+    """The range of every coordinate, where there is one: what `Clipped` clips to."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        raise NotImplementedError
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of labels 0, 1, …; () where there are none."""
+        return ()
+
+    @property
+    def shift(self) -> Tensor:
+        """The mean, (*shape) float32: with `scale`, the known constants that make (x − shift) / scale standard."""
+        raise NotImplementedError
+
+    @property
+    def scale(self) -> float:
+        """Root mean square deviation from `shift` per coordinate: one number, so that shapes keep their proportions."""
+        raise NotImplementedError
+
+    def draw(self, n: int, generator: Generator) -> Batch:
+        """Return n independent samples, a function of the (CPU) generator's state alone."""
+        raise NotImplementedError
+
+    def fixed(self) -> Batch:
+        """Return the n fixed samples; raises ConfigurationError for endless data."""
+        if self.n is None:
+            raise ConfigurationError(f"`{self.kind}` is endless: it has no fixed samples", "Set data.n, say 2000.")
+        return self.draw(self.n, torch.Generator().manual_seed(self.seed))
+
+    def exact(self) -> ExactDenoiser:
+        """Return the exact denoiser of the distribution, in data units; raises ToydiffError where there is none."""
+        raise ToydiffError(f"`{self.kind}` has no density in closed form", self._empirical_hint)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p(x_0 = x), (B,) nats in data units; raises ToydiffError where the density is not known."""
+        return self.exact().log_prob(x)
+
+    @property
+    def entropy(self) -> float | None:
+        """−E log p(x_0) in nats: the mean of −log_prob over the data; None where it is not known."""
+        try:
+            return self.exact().entropy
+        except ToydiffError:
+            return None
+
+    @property
+    def _empirical_hint(self) -> str:
+        return f"`exact:{self.kind}@500` is the exact denoiser of 500 of its points."

@@ -1,0 +1,30 @@
+"""Where a run was made, and of what data: facts for env.json and the checkpoint's header."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from typing import Any
+
+import torch
+
+from toydiff import __version__
+from toydiff.data import Data
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what bit-exact resume depends on: device, threads, and the versions of everything that computes."""
+    return {
+        "toydiff": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def fingerprint(data: Data) -> str:
+    """Return a SHA-256 of the first 1,000 samples: data that changed behind the same configuration show."""
+    x = data.fixed().x[:1000] if data.n is not None else data.draw(1000, torch.Generator().manual_seed(0)).x
+    return hashlib.sha256(x.numpy().tobytes()).hexdigest()

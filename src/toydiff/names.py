@@ -1,0 +1,153 @@
+"""What a NAME means: a path, a run, a preset, a data set or an exact denoiser. Reads folders only; never torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from toydiff.assets import presets_dir, pretrained_dir
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
+from toydiff.files import shown
+
+DATA_KINDS = ("swissroll", "moons", "circles", "gaussians", "checkerboard", "spirals", "pinwheel")
+"""Known without importing torch; a test holds this to the union `AnyData`."""
+PREFIXES = ("run", "preset", "data", "exact")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a NAME means: a checkpoint's path, or the rest of "data:…" or "exact:…"; `why` says how it was chosen."""
+
+    kind: Literal["checkpoint", "preset", "data", "exact"]
+    value: str
+    why: str
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint's path."""
+        return Path(self.value)
+
+
+def runs_dir(option: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of runs: `--runs-dir`, else TOYDIFF_RUNS, else checkpoints/."""
+    return Path(option or os.environ.get("TOYDIFF_RUNS") or "checkpoints")
+
+
+def preset_names() -> list[str]:
+    """Return the presets' names."""
+    return sorted(path.stem for path in presets_dir().glob("*.toml"))
+
+
+def preset_path(name: str) -> Path:
+    """Return the file of a preset; ConfigurationError if there is none of that name."""
+    if name not in (known := preset_names()):
+        raise ConfigurationError(f"unknown preset `{shown(name)}`", did_you_mean(name, known))
+    return presets_dir() / f"{name}.toml"
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """Return the run folders below `runs` that have a configuration, the most recently active first."""
+
+    def activity(run: Path) -> int:
+        return max((run / name).stat().st_mtime_ns for name in ("latest.pt", "config.toml") if (run / name).exists())
+
+    try:
+        folders = [path for path in runs.iterdir() if (path / "config.toml").is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(folders, key=activity, reverse=True)
+
+
+def run_preset(run: Path) -> str | None:
+    """Return the preset a run was started from, as its env.json says."""
+    try:
+        preset = json.loads((run / "env.json").read_text()).get("preset")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return preset if isinstance(preset, str) else None
+
+
+def checkpoint_in(run: Path, wanted: str | None = None) -> Path | None:
+    """Return a run's checkpoint: the one asked for, else best.pt, else latest.pt; None if it has none."""
+    for name in (wanted,) if wanted else ("best.pt", "latest.pt"):
+        if (run / name).is_file():
+            return run / name
+    return None
+
+
+def find(name: str, runs: Path, *, latest: bool = False) -> Found:
+    """Return what `name` means: a path, a run, best.pt or latest.pt, a preset; or what its prefix says.
+
+    `latest` prefers latest.pt to best.pt in a run. Raises ToydiffError for a path that is not there,
+    ConfigurationError for an unknown name, each saying what to run.
+    """
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in PREFIXES:
+        if prefix in ("data", "exact"):
+            return Found("data" if prefix == "data" else "exact", rest, f"{prefix} {rest}")
+        found = _run(rest, runs, latest) if prefix == "run" else _preset(rest, runs, latest)
+        if found is None:
+            known = [run.name for run in run_folders(runs)] if prefix == "run" else preset_names()
+            raise ConfigurationError(f"there is no {prefix} `{shown(rest)}`", did_you_mean(rest, known))
+        return found
+    ways: tuple[Callable[[str, Path, bool], Found | None], ...] = (_path, _run, _bare, _preset)
+    for way in ways:
+        if found := way(name, runs, latest):
+            return found
+    if os.sep in name or name.endswith((".pt", ".toml", ".png")):
+        raise ToydiffError(f"{shown(name)} is not there", "Check the path, or train first: toydiff train swissroll")
+    known = preset_names() + [run.name for run in run_folders(runs)]
+    raise ConfigurationError(f"`{shown(name)}` is neither a path, a run nor a preset", did_you_mean(name, known))
+
+
+def _path(name: str, runs: Path, latest: bool) -> Found | None:
+    path = Path(name)
+    try:
+        if path.is_dir() and (inside := checkpoint_in(path, "latest.pt" if latest else None) or checkpoint_in(path)):
+            return Found("checkpoint", str(inside), f"the path {shown(inside)}")
+        if path.exists() and not path.is_dir():
+            return Found("checkpoint", name, f"the path {shown(name)}")
+    except OSError:  # such as a name too long for a path
+        return None
+    return None
+
+
+def _run(name: str, runs: Path, latest: bool) -> Found | None:
+    folder = runs / name
+    if not name or folder not in run_folders(runs):
+        return None
+    checkpoint = (checkpoint_in(folder, "latest.pt") if latest else None) or checkpoint_in(folder)
+    if checkpoint is None:
+        raise ToydiffError(
+            f"the run {shown(folder)} has no checkpoint yet", f"Start it again: toydiff train --name {shown(name)}"
+        )
+    return Found("checkpoint", str(checkpoint), f"the run {shown(folder)}, {checkpoint.name}")
+
+
+def _bare(name: str, runs: Path, latest: bool) -> Found | None:
+    if os.sep in name or not name.endswith(".pt"):
+        return None
+    if (runs / name).is_file():
+        return Found("checkpoint", str(runs / name), f"the file {shown(runs / name)}")
+    for run in run_folders(runs):
+        if (run / name).is_file():
+            return Found("checkpoint", str(run / name), f"the newest run that has one, {shown(run / name)}")
+    return None
+
+
+def _preset(name: str, runs: Path, latest: bool) -> Found | None:
+    if name not in preset_names():
+        return None
+    for run in run_folders(runs):
+        if run_preset(run) == name and (found := (latest and checkpoint_in(run, "latest.pt")) or checkpoint_in(run)):
+            return Found("checkpoint", str(found), f"the newest run of the preset {name}, {shown(found)}")
+    if (pretrained := pretrained_dir() / f"{name}.pt").is_file():
+        return Found("checkpoint", str(pretrained), f"the pretrained checkpoint of {name}")
+    raise ToydiffError(
+        f"the preset {name} has neither a run in {shown(runs)} nor a pretrained checkpoint",
+        f"Train it first: toydiff train {name}",
+    )

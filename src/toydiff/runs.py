@@ -1,0 +1,223 @@
+"""From a NAME to something that samples: the denoiser, its schedule, data and configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from toydiff import checkpoint as checkpoints
+from toydiff.config import Run
+from toydiff.data import AnyData, Batch, Data
+from toydiff.denoiser import Denoise, Denoiser, input_scale
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
+from toydiff.files import shown
+from toydiff.guidance import Clipped, Guided
+from toydiff.names import Found, find, runs_dir
+from toydiff.oracle import Empirical
+from toydiff.samplers import Frame, Sampler
+from toydiff.schedules import Level, Schedule
+from toydiff.spec import kinds
+from toydiff.training import streams
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained (or exact) denoiser with everything needed to sample from it."""
+
+    name: str
+    found: Found
+    config: Run
+    denoiser: Callable[..., Tensor]
+    """`denoiser(x, level, label=None)` → E[x_0 | x_t] in model units: a `Denoiser`, or an exact one."""
+    shift: Tensor
+    scale: float
+    header: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.config.schedule
+
+    @property
+    def data(self) -> Data:
+        return self.config.data
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the denoiser takes a label: an exact one always does, where its data have labels."""
+        trained = isinstance(self.denoiser, Denoiser)
+        return self.config.model.conditional if trained else bool(self.data.label_names)
+
+    def labels(self, name: str | None, seeds: Tensor) -> Tensor | None:
+        """Return the labels (B,) to sample with: all `name`, or drawn by training frequency; None: no classes.
+
+        Raises ConfigurationError for a label that does not exist or a model that takes none.
+        """
+        if not self.conditional:
+            if name is not None:
+                raise ConfigurationError(
+                    f"`{self.name}` knows no labels: it was trained without classes",
+                    "Sample without --label, or train with --set model.conditional=true",
+                )
+            return None
+        names = self.data.label_names
+        if name is not None:
+            if name not in names and not (name.isdecimal() and int(name) < len(names)):
+                raise ConfigurationError(f"unknown label `{shown(name)}`", did_you_mean(name, names))
+            return torch.full((len(seeds),), names.index(name) if name in names else int(name))
+        frequencies = torch.bincount(self._training_labels(), minlength=len(names)).double().cumsum(0)
+        u = streams.uniform((), seed=seeds, stream="label")
+        return torch.searchsorted(frequencies / frequencies[-1], u).clamp(max=len(names) - 1)
+
+    def _training_labels(self) -> Tensor:
+        batch = self.data.fixed() if self.data.n else self.data.draw(65_536, streams.generator(0, "label frequencies"))
+        assert batch.label is not None
+        return batch.label
+
+    def denoise(
+        self, label: Tensor | None = None, *, guidance: float = 1.0, clip: tuple[float, float] | None = None
+    ) -> Denoise:
+        """Return denoise(x, level) in model units with the label bound, guided, then clipped."""
+        denoise: Denoise = partial(self.denoiser, label=label)
+        if label is not None and guidance != 1:
+            denoise = Guided(self.denoiser, label, guidance)  # type: ignore[arg-type]
+        return Clipped(denoise, *clip) if clip else denoise
+
+    def trajectory(
+        self,
+        seeds: Tensor | Sequence[int],
+        *,
+        sampler: Sampler | None = None,
+        levels: list[Level] | None = None,
+        label: Tensor | None = None,
+        guidance: float = 1.0,
+        clip: tuple[float, float] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[Frame]:
+        """Yield the sampler's frames, preceded by the starting noise, in data units: sample i is seed i's alone.
+
+        Raises ToydiffError if the network returns a number that is not finite, naming the level.
+        """
+        seeds = torch.as_tensor(seeds, dtype=torch.int64)
+        sampler, levels = sampler or self.config.sampling.sampler, levels or self.config.levels()
+        draws = 0
+
+        def noise(like: Tensor | None = None) -> Tensor:
+            nonlocal draws
+            draws += 1
+            return streams.normal(self.data.shape, seed=seeds, stream="sample", step=draws, device=device)
+
+        x = noise()
+        if self.config.sampling.prior == "marginal":
+            x = input_scale(levels[0], self.config.sigma_data) * x
+        denoise = self.denoise(None if label is None else label.to(device), guidance=guidance, clip=clip)
+        with torch.no_grad():
+            yield Frame(levels[0], self.to_data(x), self.to_data(torch.zeros_like(x)))
+            for frame in sampler.trajectory(denoise, x, levels, noise):
+                if not frame.x.isfinite().all():
+                    raise ToydiffError(
+                        f"sampling gave a number that is not finite on the way to {frame.level}",
+                        "The network may be damaged or untrained: try --weights raw, or another checkpoint.",
+                    )
+                yield Frame(frame.level, self.to_data(frame.x), self.to_data(frame.x0))
+
+    def sample(self, n: int, *, seed: int = 0, batch_size: int = 4096, label: str | None = None, **options: Any) -> Batch:
+        """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
+
+        `options` are those of `trajectory`: sampler, levels, guidance, clip, device.
+        """
+        seeds = torch.arange(seed, seed + n)
+        xs, labels = [], []
+        for part in seeds.split(batch_size):
+            chosen = self.labels(label, part)
+            *_, last = self.trajectory(part, label=chosen, **options)
+            xs.append(last.x.cpu())
+            labels.append(chosen)
+        return Batch(torch.cat(xs), torch.cat([c for c in labels if c is not None]) if labels[0] is not None else None)
+
+    def to_data(self, x: Tensor) -> Tensor:
+        """Return model units in the data's: x · scale + shift."""
+        return x * self.scale + self.shift.to(x)
+
+
+def load(
+    name: str | Found, *, runs: str | Path | None = None, weights: str = "ema", device: torch.device | str = "cpu"
+) -> Loaded:
+    """Return what `name` means, ready to sample: a checkpoint's denoiser, or an exact one ("exact:moons@500").
+
+    Raises ToydiffError for a damaged or missing file, ConfigurationError for an unknown name.
+    """
+    found = find(name, runs_dir(runs)) if isinstance(name, str) else name
+    if found.kind == "exact":
+        return _exact(found)
+    if found.kind == "data":
+        raise ConfigurationError(f"`data:{found.value}` is a data set, not a model", f"Its exact denoiser: exact:{found.value}")
+    content = checkpoints.load(found.path)
+    run = run_of(content.header, found.path)
+    with torch.device("meta"):
+        expected = run.build()
+    checkpoints.check_shapes(content.model, expected)
+    checkpoints.check_shapes(content.ema, expected)
+    denoiser = run.build().requires_grad_(False).eval()
+    denoiser.load_state_dict(content.ema if weights == "ema" else content.model)
+    denoiser.to(device)
+    title = found.path.parent.name if found.path.name in ("best.pt", "latest.pt") else found.path.stem
+    return Loaded(
+        name=str(content.header.get("name", title)),
+        found=found,
+        config=run,
+        denoiser=denoiser,
+        shift=denoiser.shift.cpu(),
+        scale=float(denoiser.scale),
+        header=content.header,
+    )
+
+
+def run_of(header: dict[str, Any], path: Path) -> Run:
+    """Return the configuration in a checkpoint's header; ToydiffError if it is none that this toydiff knows."""
+    try:
+        return Run.model_validate(header.get("config"))
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = ".".join(str(part) for part in detail["loc"]) or "config"
+        raise ToydiffError(
+            f"{shown(path)}: its configuration is not valid here: {shown(where)}: {shown(detail['msg'])}",
+            "Was it written by a newer toydiff, or with a plug-in that is not installed?",
+        ) from error
+
+
+def data_of(kind: str) -> Data:
+    """Return the data set `kind` with its defaults; ConfigurationError if there is none of that name."""
+    if kind not in (known := kinds(AnyData)):
+        raise ConfigurationError(f"unknown data set `{shown(kind)}`", did_you_mean(kind, known))
+    return known[kind]()  # type: ignore[return-value]
+
+
+def _exact(found: Found) -> Loaded:
+    """Return the exact denoiser of a data set's density, or after "@N" of N of its points."""
+    kind, at, count = found.value.partition("@")
+    data = data_of(kind)
+    if at and not (count.isdecimal() and 1 <= int(count) <= 10_000_000):
+        raise ConfigurationError(f"`{shown(count)}` is not a number of points", "For example: exact:moons@500")
+    if at:
+        points = data.draw(int(count), streams.generator(0, "data"))
+        oracle: Any = Empirical(points.x, labels=points.label)
+    else:
+        oracle = data.exact()
+    config = Run(data=data)
+    config = replace_sampling(config, steps=40)
+    return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)
+
+
+def replace_sampling(config: Run, **changes: Any) -> Run:
+    """Return the run with another way of sampling, checked anew."""
+    return Run.model_validate({**dict(config), "sampling": {**dict(config.sampling), **changes}})
+
+
+__all__ = ["Loaded", "load", "replace"]

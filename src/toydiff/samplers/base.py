@@ -1,0 +1,38 @@
+"""What every sampler is: a generator over noise levels that sees only `denoise`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from toydiff.denoiser import Denoise
+from toydiff.schedules import Level
+from toydiff.spec import Spec
+
+
+class Frame(NamedTuple):
+    """One step of a trajectory: x_s at the level it has reached, and the x̂_0 that led there, both (B, …)."""
+
+    level: Level
+    x: Tensor
+    x0: Tensor
+
+
+class Sampler(Spec):
+    """`trajectory(denoise, x, levels, noise)` yields one `Frame` a step.
+
+    `denoise(x, level)` → E[x_0 | x_t]; `x` (B, …) already at the first level; `levels` noisiest first, ending in
+    CLEAN; `noise(x)` → a standard normal like x. Pictures, progress and counting belong to the caller.
+    """
+
+    order: ClassVar[int] = 1
+    """Order of convergence of the deterministic part as the grid is refined."""
+    evaluations: ClassVar[int] = 1
+    """Evaluations of the denoiser a step (the last step may need fewer)."""
+
+    def trajectory(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
+    ) -> Iterator[Frame]:
+        raise NotImplementedError

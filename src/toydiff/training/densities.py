@@ -1,0 +1,53 @@
+"""Noise-level densities: which levels training sees, and how often."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from toydiff.schedules import Level, Schedule
+from toydiff.spec import Spec
+
+
+class Density(Spec):
+    """A density over noise levels: uniform numbers u ∈ (0, 1] → levels of the schedule."""
+
+    def __call__(self, u: Tensor, schedule: Schedule) -> Level:
+        raise NotImplementedError
+
+
+class UniformTime(Density):
+    """t uniform in (0, 1]: all times alike (Song et al. 2021)."""
+
+    kind: Literal["uniform"] = "uniform"
+
+    def __call__(self, u: Tensor, schedule: Schedule) -> Level:
+        return schedule(u)
+
+
+class Discrete(Density):
+    """One of the T knots of a discrete schedule, all alike (Ho et al. 2020, algorithm 1)."""
+
+    kind: Literal["discrete"] = "discrete"
+
+    def __call__(self, u: Tensor, schedule: Schedule) -> Level:
+        knots = schedule.knots()
+        return knots[(u * len(knots.t)).ceil().long() - 1]
+
+
+class LogNormal(Density):
+    """ln(sigma/alpha) ~ N(mean, std²), clamped to the schedule's range (Karras et al. 2022, table 1)."""
+
+    kind: Literal["log_normal"] = "log_normal"
+    mean: float = Field(-1.2, ge=-50, le=50)
+    std: float = Field(1.2, gt=0, le=50)
+
+    def __call__(self, u: Tensor, schedule: Schedule) -> Level:
+        log_sigma = self.mean + self.std * torch.special.ndtri(u)
+        return schedule(schedule.time_of(-2 * log_sigma))
+
+
+AnyDensity = Annotated[UniformTime | Discrete | LogNormal, Field(discriminator="kind")]

@@ -1,0 +1,162 @@
+"""Training is a generator: `for step in fit(denoiser, data, training)` yields after every update."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from typing_extensions import Self
+
+from toydiff.data.base import Data
+from toydiff.denoiser import AnyWeight, Denoiser, Uniform
+from toydiff.errors import ConfigurationError
+from toydiff.spec import Spec
+from toydiff.training.batches import Batches, TrainingBatch, steps_per_epoch
+from toydiff.training.densities import AnyDensity, UniformTime
+from toydiff.training.ema import EMA
+from toydiff.training.guard import Guard
+from toydiff.training.optimizers import AdamW, AnyOptimizer, AnyRate, CosineRate
+
+CHECK_EVERY = 50
+"""Steps between two looks at the guard: each look waits for the device."""
+
+
+class Training(Spec):
+    """How to train: how long, on which noise levels, with what weight, optimizer and average."""
+
+    steps: int | None = Field(None, ge=1, le=1_000_000_000)
+    epochs: int | None = Field(None, ge=1, le=1_000_000_000)
+    batch_size: int = Field(512, ge=1, le=1_000_000)
+    accumulate: int = Field(1, ge=1, le=65_536)
+    density: AnyDensity = UniformTime()
+    weight: AnyWeight = Uniform()
+    optimizer: AnyOptimizer = AdamW()
+    rate: AnyRate = CosineRate()
+    ema: EMA = EMA()
+    clip: float | None = Field(1.0, gt=0, le=1e6)
+    """Largest norm of the gradient; None does not clip."""
+    label_dropout: float = Field(0.1, ge=0, le=1)
+    """Share of labels replaced by "none", for classifier-free guidance (Ho & Salimans 2022)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give either steps or epochs, not both")
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate ({self.accumulate}) is larger than batch_size ({self.batch_size})")
+        return self
+
+    def total_steps(self, n: int | None) -> int:
+        """Return the steps of the whole run over n data (None: endless)."""
+        if self.epochs is None:
+            return self.steps or 2000
+        per_epoch = steps_per_epoch(n, self.batch_size)
+        if per_epoch is None:
+            raise ConfigurationError(
+                "an endless data set has no epochs", "Give --steps, or a number of data with --samples."
+            )
+        return self.epochs * per_epoch
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one update did; tensors stay on the device until somebody reads them."""
+
+    step: int
+    total: int
+    epoch: float | None
+    loss: Tensor
+    grad_norm: Tensor
+    lr: float
+    denoiser: Denoiser
+    ema: Denoiser
+    optimizer: torch.optim.Optimizer
+    guard: Guard
+
+
+def fit(
+    denoiser: Denoiser, data: Data, training: Training, *, seed: int = 0, resume: dict[str, Any] | None = None
+) -> Iterator[Step]:
+    """Train `denoiser` in place on `data`, yielding a `Step` after each optimizer and EMA update.
+
+    Every draw is a function of (seed, stream, step), so `resume` = {"step", "model", "ema", "optimizer"} continues
+    bit for bit. The model's shift and scale are applied here: data come in data units. Raises TrainingDiverged.
+    """
+    if denoiser.schedule is None:
+        raise ConfigurationError("a denoiser without a schedule cannot be trained", "Give Denoiser a schedule=.")
+    device = next(denoiser.parameters()).device
+    total = training.total_steps(data.n)
+    batches = Batches(
+        data,
+        denoiser.schedule,
+        training.density,
+        batch_size=training.batch_size,
+        conditional=denoiser.classes > 0,
+        label_dropout=training.label_dropout,
+        seed=seed,
+        device=device,
+    )
+    average = copy.deepcopy(denoiser).requires_grad_(False).eval()
+    optimizer = training.optimizer.build(denoiser.parameters())
+    start = 0
+    if resume is not None:
+        start = resume["step"]
+        denoiser.load_state_dict(resume["model"])
+        average.load_state_dict(resume["ema"])
+        optimizer.load_state_dict(resume["optimizer"])
+    if training.compile:
+        denoiser.network.compile()
+    guard = Guard(device)
+    denoiser.train()
+    for step in range(start + 1, total + 1):
+        lr = training.optimizer.lr * training.rate(step, total)
+        loss, norm = _update(denoiser, optimizer, batches(step), training, lr, step, guard)
+        training.ema.update(average, denoiser, step, total)
+        if step % CHECK_EVERY == 0 or step == total:
+            guard.check()
+        epoch = None if batches.epoch_steps is None else step / batches.epoch_steps
+        yield Step(step, total, epoch, loss, norm, lr, denoiser, average, optimizer, guard)
+
+
+def _update(
+    denoiser: Denoiser,
+    optimizer: torch.optim.Optimizer,
+    batch: TrainingBatch,
+    training: Training,
+    lr: float,
+    step: int,
+    guard: Guard,
+) -> tuple[Tensor, Tensor]:
+    """Make one optimizer step, refused on the device if it is not finite; return the loss and the gradient's norm."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad(set_to_none=True)
+    size = len(batch.x0)
+    part = math.ceil(size / training.accumulate)
+    losses = []
+    for k in range(0, size, part):
+        piece = slice(k, k + part)
+        label = None if batch.label is None else batch.label[piece]
+        with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+            loss = denoiser.loss(
+                denoiser.to_model(batch.x0[piece]), batch.level[piece], batch.eps[piece], label, training.weight
+            )
+        (loss.sum() / size).backward()
+        losses.append(loss.detach())
+    per_sample = torch.cat(losses)
+    parameters = [p for p in denoiser.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if training.clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, training.clip, norm)
+    optimizer.found_inf = guard.watch(step, per_sample, norm, batch.level)  # type: ignore[attr-defined]
+    optimizer.grad_scale = None  # type: ignore[attr-defined]
+    optimizer.step()
+    return per_sample.mean(), norm

@@ -1,0 +1,107 @@
+"""Optimizers, and learning-rate schedules that are functions of (step, total steps) alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from toydiff.spec import Spec
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Adam(Spec):
+    """Adam (Kingma & Ba 2015)."""
+
+    kind: Literal["adam"] = "adam"
+    lr: float = Field(1e-3, gt=0, le=10)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimizer; fused, because that one can refuse a step on the device."""
+        return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), fused=True)
+
+
+class AdamW(Spec):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    kind: Literal["adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0, le=10)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0, le=10)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimizer; fused, because that one can refuse a step on the device."""
+        return torch.optim.AdamW(
+            parameters, lr=self.lr, betas=(self.beta1, self.beta2), weight_decay=self.weight_decay, fused=True
+        )
+
+
+AnyOptimizer = Annotated[AdamW | Adam, Field(discriminator="kind")]
+
+
+class _Rate(Spec):
+    """A factor on the learning rate: linear from 0 during `warmup` (a share of the run), then the kind's own curve."""
+
+    warmup: Share = 0.0
+
+    def __call__(self, step: int, total: int) -> float:
+        """Return the factor for the update that makes `step` (1 … total)."""
+        warm = self.warmup * total
+        if step < warm:
+            return step / warm
+        return self.after_warmup((step - warm) / max(total - warm, 1))
+
+    def after_warmup(self, progress: float) -> float:
+        """Return the factor at `progress` ∈ [0, 1] of the rest."""
+        raise NotImplementedError
+
+
+class ConstantRate(_Rate):
+    """The learning rate as it is."""
+
+    kind: Literal["constant"] = "constant"
+
+    def after_warmup(self, progress: float) -> float:
+        return 1.0
+
+
+class CosineRate(_Rate):
+    """Half a cosine from 1 to `final` (Loshchilov & Hutter 2017)."""
+
+    kind: Literal["cosine"] = "cosine"
+    final: Share = 0.0
+
+    def after_warmup(self, progress: float) -> float:
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class LinearRate(_Rate):
+    """A straight line from 1 to `final`."""
+
+    kind: Literal["linear"] = "linear"
+    final: Share = 0.0
+
+    def after_warmup(self, progress: float) -> float:
+        return 1 + (self.final - 1) * progress
+
+
+class StepRate(_Rate):
+    """Multiplied by `gamma` after every `every`-th part of the run."""
+
+    kind: Literal["step"] = "step"
+    every: float = Field(0.25, gt=0, le=1)
+    gamma: float = Field(0.3, gt=0, le=1)
+
+    def after_warmup(self, progress: float) -> float:
+        return self.gamma ** math.floor(progress / self.every + 1e-9)  # 0.75/0.25 may be 2.9999…
+
+
+AnyRate = Annotated[CosineRate | LinearRate | StepRate | ConstantRate, Field(discriminator="kind")]

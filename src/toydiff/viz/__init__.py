@@ -1,0 +1,1 @@
+"""Pictures and films: the only place that knows matplotlib, Pillow and PyAV."""

@@ -1,0 +1,101 @@
+"""The frames of films: one figure whose dots move, or a grid of images; each is drawn when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from toydiff.errors import ToydiffError
+from toydiff.viz.images import image_grid, with_caption
+from toydiff.viz.points import dots
+from toydiff.viz.process import planar
+from toydiff.viz.style import (
+    HAIRLINE,
+    INK,
+    PAPER,
+    Array,
+    ArrayLike,
+    Limits,
+    angle_colours,
+    as_points,
+    dot_alpha,
+    dot_area,
+    set_limits,
+    snapshot,
+)
+
+MOST_DOTS = 20_000
+"""A film draws this many points at most, evenly chosen: more would only turn the same pixels the same colour."""
+
+
+def points_film(
+    x_t: Iterable[ArrayLike],
+    captions: Iterable[str],
+    limits: Limits,
+    colour: Array | None = None,
+    size: int = 720,
+    overlay: ArrayLike | None = None,
+    title: str = "",
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield a `size` × `size` frame for each (N, D) array of points, its caption in the lower left corner.
+
+    A point keeps its colour through the film: `colour` (N, 3), or by the direction in which it starts.
+    `overlay` (M, D) lies still in grey behind, the data for example. D = 1 is spread out in height, with limits from
+    −1.2 to 1.2; of D > 2 the first two coordinates are drawn. `title` is written at the top.
+    Raises ToydiffError when the number of points changes, ValueError when captions and arrays differ in number.
+    """
+    canvas = FigureCanvasAgg(Figure(figsize=(size / 100, size / 100), dpi=100, facecolor=PAPER))
+    figure = canvas.figure
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.axis("off")
+    set_limits(ax, limits)
+    zoom = size / 720
+    text: dict[str, Any] = {"transform": ax.transAxes, "color": INK, "zorder": 5}
+    if title:
+        ax.text(0.5, 0.965, title, ha="center", va="top", fontsize=21 * zoom, **text)
+    if overlay is not None:
+        dots(ax, planar(overlay), HAIRLINE, size=1.5 * zoom**2)
+    caption = ax.text(0.03, 0.03, "", ha="left", va="bottom", fontsize=19 * zoom, animated=True, **text)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    background = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
+    moving, count, chosen = None, 0, np.arange(0)
+    for x, words in zip(x_t, captions, strict=True):
+        points = as_points(x)
+        if moving is None:
+            count = len(points)
+            shade = angle_colours(points) if colour is None else np.asarray(colour)
+            # in random order: classes would cover one another; the same in every frame: no dot flickers
+            chosen = np.random.default_rng(0).permutation(count)[:MOST_DOTS]
+            moving = ax.scatter(
+                np.zeros(len(chosen)), np.zeros(len(chosen)), s=1.8 * zoom**2 * dot_area(len(chosen)),
+                c=shade[chosen], alpha=dot_alpha(len(chosen)), linewidths=0, animated=True,
+            )  # fmt: skip
+        if len(points) != count:
+            raise ToydiffError(f"a film of {count} points got a frame of {len(points)}", "Keep the number of points.")
+        moving.set_offsets(planar(points)[chosen])
+        caption.set_text(words)
+        canvas.restore_region(background)  # type: ignore[no-untyped-call]
+        ax.draw_artist(moving)
+        ax.draw_artist(caption)
+        yield snapshot(canvas)
+
+
+def images_film(
+    x_t: Iterable[ArrayLike], captions: Iterable[str], columns: int | None = None, scale: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield a grid with a caption under it for each (N, C, H, W) array of images in [−1, 1]."""
+    for x, words in zip(x_t, captions, strict=True):
+        yield np.asarray(with_caption(image_grid(x, columns, scale), words))
+
+
+def side_by_side(*films: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """Yield films of equal height and length next to one another, a hairline between them."""
+    for pictures in zip(*films, strict=True):
+        line = np.full((len(pictures[0]), 2, 3), 213, np.uint8)
+        row = [part for picture in pictures for part in (picture, line)][:-1]
+        yield np.concatenate(row, axis=1)

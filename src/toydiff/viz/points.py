@@ -1,0 +1,166 @@
+"""Points in the plane, on a line, or the first coordinates of something larger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from toydiff.viz.style import (
+    DATA_COLOUR,
+    INK,
+    MUTED,
+    SAMPLE_COLOUR,
+    SMALL,
+    TEXT,
+    Array,
+    ArrayLike,
+    Limits,
+    as_array,
+    as_points,
+    class_colours,
+    class_palette,
+    dot_alpha,
+    dot_area,
+    dress,
+    interval,
+    new_figure,
+    robust_limits,
+    set_limits,
+)
+
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def coordinate(k: int) -> str:
+    """Return the name of coordinate k, counted from 0: x₁, x₂, …"""
+    return f"x{str(k + 1).translate(SUBSCRIPTS)}"
+
+
+def dots(ax: Axes, x: Array, colour: str | Array, pair: tuple[int, int] = (0, 1), size: float = 1.0) -> None:
+    """Draw (N, D) points as dots whose size and opacity suit their number; colour: a name or (N, 3).
+
+    Points of different colours are drawn in a fixed random order: otherwise the last class hides the others.
+    """
+    order = np.random.default_rng(0).permutation(len(x)) if not isinstance(colour, str) else slice(None)
+    shade = colour if isinstance(colour, str) else colour[order]
+    ax.scatter(
+        x[order, pair[0]], x[order, pair[1]], s=size * dot_area(len(x)), c=shade, alpha=dot_alpha(len(x)), linewidths=0
+    )
+
+
+def _histogram(ax: Axes, x: Array, bounds: tuple[float, float], colour: str, bins: int = 60) -> None:
+    finite = x[np.isfinite(x)]
+    if finite.size == 0:
+        return
+    height, edges = np.histogram(finite, bins=bins, range=bounds)
+    density = height / (finite.size * np.diff(edges))  # of all points, also of those beyond the bounds
+    ax.stairs(density, edges, fill=True, color=colour, alpha=0.30)
+    ax.stairs(density, edges, color=colour, linewidth=1.6)
+
+
+def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:
+    """Draw sets of (points, title, colour) side by side, a row for each pair of coordinates.
+
+    Limits are shared and, unless given, those of the first set: a stray sample must neither shrink the picture nor be
+    hidden without a word, so each panel says which share of its points lies outside.
+    """
+    dimension = sets[0][0].shape[1]
+    rows = [(0, 0)] if dimension == 1 else list(combinations(range(min(dimension, 3)), 2))
+    tall = 3.4 if dimension == 1 else 4.6
+    figure = new_figure(4.6 * len(sets) + (1.3 if legend else 0), tall * len(rows))
+    axes = figure.subplots(len(rows), len(sets), squeeze=False, sharey="row")
+    for i, pair in enumerate(rows):
+        box = limits or robust_limits(sets[0][0], pair=pair, margin=0.18)
+        for k, (points, title, colour) in enumerate(sets):
+            ax, heading = axes[i, k], title if i == 0 else ""
+            inside = (points[:, pair[0]] >= box[0]) & (points[:, pair[0]] <= box[1])
+            if dimension == 1:
+                _histogram(ax, points[:, 0], box[:2], colour if isinstance(colour, str) else SAMPLE_COLOUR)
+                ax.set_xlim(box[0], box[1])
+                ax.set_ylim(bottom=0)
+                dress(ax, heading, "x", "density" if k == 0 else "")
+            else:
+                dots(ax, points, colour, pair)
+                set_limits(ax, box)
+                dress(ax, heading, coordinate(pair[0]), coordinate(pair[1]) if k == 0 else "")
+                inside &= (points[:, pair[1]] >= box[2]) & (points[:, pair[1]] <= box[3])
+            if not inside.all():
+                words = {"ha": "right", "va": "top", "fontsize": SMALL, "color": MUTED, "transform": ax.transAxes}
+                ax.text(0.99, 0.99, f"{np.mean(~inside):.2%} outside", **words)
+    if legend:
+        figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=INK)
+    return figure
+
+
+def _legend(names: Sequence[str]) -> list[Line2D]:
+    colours = class_palette(len(names))
+    return [
+        Line2D([], [], marker="o", linestyle="", markersize=8, color=tuple(colour), label=name)
+        for name, colour in zip(names, colours, strict=True)
+    ]
+
+
+def scatter(
+    x: ArrayLike,
+    title: str = "",
+    label: ArrayLike | None = None,
+    names: Sequence[str] = (),
+    limits: Limits | None = None,
+    colour: str = SAMPLE_COLOUR,
+) -> Figure:
+    """Draw (N, D) points: a histogram for D = 1, a scatter with equal axes for 2, pairs of the first three beyond.
+
+    `label`, (N,) integers, colours the points by class; `names` adds a legend.
+    """
+    points = as_points(x)
+    shade = colour if label is None else class_colours(label, len(names) or None)
+    return _panels([(points, title, shade)], limits, _legend(names) if label is not None else [])
+
+
+def samples_beside(
+    data: ArrayLike,
+    samples: ArrayLike,
+    titles: tuple[str, str] = ("data", "samples"),
+    labels: tuple[ArrayLike | None, ArrayLike | None] = (None, None),
+    names: Sequence[str] = (),
+    limits: Limits | None = None,
+) -> Figure:
+    """Draw two sets of (N, D) points side by side, as `scatter` does, in the limits of the data unless given.
+
+    The share of points outside is written in the panel. `labels`, integers, colour by class; `names` adds a legend.
+    """
+    classes = len(names) or 1 + max(
+        [int(as_array(label).max(initial=0)) for label in labels if label is not None] or [0]
+    )
+    shades: list[str | Array] = [
+        plain if label is None else class_colours(label, classes)
+        for plain, label in zip((DATA_COLOUR, SAMPLE_COLOUR), labels, strict=True)
+    ]
+    coloured = any(label is not None for label in labels)
+    sets = list(zip((as_points(data), as_points(samples)), titles, shades, strict=True))
+    return _panels(sets, limits, _legend(names) if coloured else [])
+
+
+def marginals(data: ArrayLike, samples: ArrayLike, titles: tuple[str, str] = ("data", "samples")) -> Figure:
+    """Draw the histogram of each coordinate (the first four), data and samples on the same bins."""
+    left, right = as_points(data), as_points(samples)
+    count = min(left.shape[1], 4)
+    figure = new_figure(4.6 * count, 3.4)
+    for k, ax in enumerate(figure.subplots(1, count, squeeze=False)[0]):
+        bounds = interval(left[:, k], margin=0.2)
+        _histogram(ax, left[:, k], bounds, DATA_COLOUR)
+        _histogram(ax, right[:, k], bounds, SAMPLE_COLOUR)
+        ax.set_xlim(bounds)
+        ax.set_ylim(0, ax.get_ylim()[1] * 1.05)
+        dress(ax, "", coordinate(k), "density" if k == 0 else "")
+    handles = [
+        Line2D([], [], color=colour, linewidth=3, label=title)
+        for title, colour in zip(titles, (DATA_COLOUR, SAMPLE_COLOUR), strict=True)
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=TEXT, labelcolor=INK)
+    return figure

@@ -1,0 +1,160 @@
+"""Points on their way between noise and data: strips of noise levels, trajectories, one-step denoising arrows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+
+from toydiff.schedules import Level
+from toydiff.viz.points import coordinate, dots
+from toydiff.viz.style import (
+    DATA_COLOUR,
+    HAIRLINE,
+    INK,
+    MUTED,
+    SAMPLE_COLOUR,
+    SMALL,
+    TEXT,
+    TITLE,
+    VERMILION,
+    Array,
+    ArrayLike,
+    Limits,
+    angle_colours,
+    as_array,
+    as_points,
+    dress,
+    frame_only,
+    hue_colours,
+    new_figure,
+    robust_limits,
+    set_limits,
+)
+
+TIME_COLOURS = ListedColormap(hue_colours(np.linspace(0.68, 0.14, 256)))
+"""From clean, blue, through green to noise, orange; no end so light that a thin line would vanish on white."""
+
+
+def planar(x: ArrayLike) -> Array:
+    """Return (N, 2) for (N, D) points: the first two coordinates, or x with a fixed height for points on a line.
+
+    The heights are a low-discrepancy sequence in [−1, 1], so that crowding along the line shows as density.
+    """
+    points = as_points(x)
+    if points.shape[1] >= 2:
+        return points[:, :2]
+    height = (np.arange(len(points)) * 0.6180339887498949) % 1 * 2 - 1
+    return np.stack([points[:, 0], height], 1)
+
+
+def level_caption(level: Level) -> str:
+    """Return "t = 0.50, sigma = 0.71" for a level, without the time where it has none."""
+    t, sigma = float(level.t), float(level.sigma)
+    return f"σ = {sigma:.3g}" if np.isnan(t) else f"t = {t:.2f},  σ = {sigma:.3g}"
+
+
+def process_strip(
+    levels: Sequence[Level],
+    x_t: Sequence[ArrayLike],
+    x0: Sequence[ArrayLike] | None = None,
+    limits: Limits | None = None,
+    colour: Array | None = None,
+) -> Figure:
+    """Draw one panel a noise level: x_t above, the estimate of x_0 below if given; t and sigma in the header.
+
+    Every array is (N, D); points keep one colour, by the direction of their end point unless `colour` (N, 3) is given.
+    Where noise dwarfs the data (variance exploding) the upper row is divided by √(alpha² + sigma²), and says so.
+    """
+    scales = [float(level.scale) for level in levels]
+    divided = max(scales) > 3
+    upper = [planar(as_points(x) / (scale if divided else 1.0)) for x, scale in zip(x_t, scales, strict=True)]
+    rows = [upper] if x0 is None else [upper, [planar(each) for each in x0]]
+    names = ["x_t / √(α² + σ²)" if divided else "x_t", "estimate of x_0"]
+    names = [name.replace("_t", "ₜ").replace("_0", "₀") for name in names]
+    ends = [upper[0], upper[-1]] if x0 is None else [upper[0], upper[-1], rows[1][-1]]
+    cleanest = min(range(len(levels)), key=lambda k: float(-levels[k].log_snr))
+    shade = angle_colours(rows[-1][cleanest]) if colour is None else colour
+    box = limits or robust_limits(*ends, margin=0.06)
+    figure = new_figure(2.3 * len(levels) + 0.4, 2.3 * len(rows) + 0.4)
+    axes = figure.subplots(len(rows), len(levels), squeeze=False)
+    for i, row in enumerate(rows):
+        for k, points in enumerate(row):
+            ax = axes[i, k]
+            dots(ax, points, shade, size=0.35)
+            set_limits(ax, box)
+            frame_only(ax)
+            if i == 0:
+                ax.set_title(level_caption(levels[k]), fontsize=TEXT, color=INK, pad=6)
+        axes[i, 0].set_ylabel(names[i], fontsize=TEXT, color=MUTED)
+    return figure
+
+
+def trajectories(x_t: ArrayLike, times: Sequence[float], limits: Limits | None = None, title: str = "") -> Figure:
+    """Draw the paths of N points through K levels, (K, N, D) with K times, coloured by t; the end points are dots.
+
+    Points on a line (D = 1) are drawn against time.
+    """
+    paths = as_array(x_t).astype(np.float64)
+    t = np.asarray([float(each) for each in times])
+    on_line = paths.ndim == 2 or paths.shape[2] == 1
+    if on_line:
+        x = paths.reshape(len(paths), -1)
+        paths = np.stack([np.broadcast_to(t[:, None], x.shape), x], 2)
+    paths = paths[:, :, :2]
+    figure = new_figure(6.2, 5.2)
+    ax = figure.subplots()
+    segments = np.stack([paths[:-1], paths[1:]], 2)  # (K − 1, N, 2 ends, 2)
+    when = np.broadcast_to(((t[:-1] + t[1:]) / 2)[:, None], segments.shape[:2])
+    scale = Normalize(min(0.0, float(t.min())), max(1.0, float(t.max())))
+    crowd = max(paths.shape[1], 1) ** 0.5
+    lines = LineCollection(
+        list(segments.reshape(-1, 2, 2)), cmap=TIME_COLOURS, norm=scale, array=when.ravel(),
+        linewidths=float(np.clip(12 / crowd, 0.35, 1.6)), alpha=float(np.clip(9 / crowd, 0.3, 0.9)),
+    )  # fmt: skip
+    ax.add_collection(lines)
+    ax.scatter(paths[-1, :, 0], paths[-1, :, 1], s=8, color=INK, linewidths=0, zorder=3)
+    if on_line:
+        ax.set_xlim(scale.vmax, scale.vmin)
+        low, high = robust_limits(paths[..., 1].reshape(-1, 1), pair=(0, 0))[:2]
+        ax.set_ylim(low, high)
+        dress(ax, title, "t", "x")
+    else:
+        set_limits(ax, limits or robust_limits(paths[0], paths[-1], margin=0.08))
+        dress(ax, title, coordinate(0), coordinate(1))
+    bar = figure.colorbar(ScalarMappable(scale, TIME_COLOURS), ax=ax, shrink=0.8, aspect=28, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=MUTED, labelsize=SMALL, color=HAIRLINE)
+    bar.set_label("t", fontsize=TEXT, color=MUTED)
+    return figure
+
+
+def arrows(
+    x_t: ArrayLike,
+    x0: ArrayLike,
+    title: str = "",
+    data: ArrayLike | None = None,
+    limits: Limits | None = None,
+) -> Figure:
+    """Draw one-step denoising: an arrow from each x_t to its estimate of x_0, both (N, D), over the data."""
+    start, end = planar(x_t), planar(x0)
+    figure = new_figure(6.0, 6.0)
+    ax = figure.subplots()
+    if data is not None:
+        dots(ax, planar(data), HAIRLINE)
+    move = end - start
+    ax.quiver(
+        *start.T, *move.T, angles="xy", scale_units="xy", scale=1, color=SAMPLE_COLOUR, alpha=0.75,
+        width=0.0028, headwidth=4.5, headlength=5.5, headaxislength=5, zorder=2,
+    )  # fmt: skip
+    ax.scatter(start[:, 0], start[:, 1], s=7, color=DATA_COLOUR, linewidths=0, zorder=3, label="xₜ")
+    ax.scatter(end[:, 0], end[:, 1], s=9, color=VERMILION, linewidths=0, zorder=4, label="estimate of x₀")
+    set_limits(ax, limits or robust_limits(start, end, margin=0.08))
+    dress(ax, title, coordinate(0), coordinate(1) if as_points(x_t).shape[1] > 1 else "")
+    ax.legend(loc="upper right", frameon=False, fontsize=SMALL, labelcolor=INK, markerscale=2, handletextpad=0.2)
+    ax.title.set_fontsize(TITLE)
+    return figure
