@@ -27,7 +27,9 @@ def write_npz(path: Path, batch: Batch, seeds: Tensor | None = None) -> None:
 def write_csv(path: Path, batch: Batch, seeds: Tensor | None = None) -> None:
     """Write a line a sample: x1, x2, …, label if any, seed if given. Raises ConfigurationError for images."""
     if batch.x.ndim != 2:
-        raise ConfigurationError(f"csv holds points, not samples of shape {tuple(batch.x.shape[1:])}", "Write .npz instead.")
+        raise ConfigurationError(
+            f"csv holds points, not samples of shape {tuple(batch.x.shape[1:])}", "Write .npz instead."
+        )
     columns: list[np.ndarray] = [*batch.x.numpy().T]
     names = [f"x{k + 1}" for k in range(batch.x.shape[1])]
     for name, values in (("label", batch.label), ("seed", seeds)):

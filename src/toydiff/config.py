@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
-from typing_extensions import Self
 
 from toydiff.data import AnyData, SwissRoll
 from toydiff.denoiser import Denoiser, Target
@@ -82,13 +81,13 @@ class Run(Spec):
         problems = []
         if self.model.target in ("eps", "score") and self.schedule(1.0).alpha == 0:
             problems.append(
-                f"model.target: `{self.model.target}` cannot be learned where alpha(1) = 0: there x_t is the noise itself "
-                "and says nothing of x_0 (Lin et al. 2023); targets that work: x0, v, edm, flow"
+                f"model.target: `{self.model.target}` cannot be learned where alpha(1) = 0: there x_t is the noise "
+                "itself and says nothing of x_0 (Lin et al. 2023); targets that work: x0, v, edm, flow"
             )
         if isinstance(self.training.density, Discrete) and self.schedule.knot_times is None:
             problems.append(
-                f"training.density: `discrete` draws a schedule's knots, and this {self.schedule.kind} schedule has none; "
-                "give it a number of steps (schedule.T), or take the density `uniform`"
+                f"training.density: `discrete` draws a schedule's knots, and this {self.schedule.kind} schedule "
+                "has none; give it a number of steps (schedule.T), or take the density `uniform`"
             )
         if self.model.conditional and not self.data.label_names:
             problems.append(f"model.conditional: the data set `{self.data.kind}` has no labels")
@@ -118,9 +117,9 @@ class Run(Spec):
         """Return the sampling grid."""
         return noise_levels(self.schedule, self.sampling.steps, self.sampling.spacing, self.sampling.start)
 
-    def build(self) -> Denoiser:
-        """Return the untrained denoiser; its first weights are a function of the seed alone."""
-        with torch.random.fork_rng(devices=[]):
+    def build(self, device: str = "cpu") -> Denoiser:
+        """Return the untrained denoiser; its first weights are a function of the seed alone ("meta": shapes only)."""
+        with torch.random.fork_rng(devices=[]), torch.device(device):
             torch.manual_seed(streams.generator(self.seed, "weights").initial_seed())
             network = self.network.build(self.data.shape, len(self.data.label_names) if self.model.conditional else 0)
         return Denoiser(

@@ -139,9 +139,7 @@ class Denoiser(nn.Module):
         t = self.schedule.time_of(log_snr)
         own = Level.at(log_snr, self.schedule(t).scale, t)
         reached = log_snr >= end.log_snr.clamp(max=-LOG_SNR_BOUND)
-        own = Level(
-            own.t, torch.where(reached, own.alpha, end.alpha), torch.where(reached, own.sigma, end.sigma)
-        )
+        own = Level(own.t, torch.where(reached, own.alpha, end.alpha), torch.where(reached, own.sigma, end.sigma))
         return x * _coefficient(own.scale / level.scale, x), own
 
     def predict(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:

@@ -57,7 +57,7 @@ class Resolved(NamedTuple):
 
 
 def resolve(layers: Sequence[Layer], base: Run | None = None) -> Resolved:
-    """Apply the layers in order, on the defaults or on `base`. Setting a table's `kind` anew resets that table to the new kind's defaults.
+    """Apply the layers in order, on the defaults or on `base`; a new `kind` resets its table to that kind's defaults.
 
     Raises ConfigurationError naming every wrong key and value at once: path, value, allowed range, suggestion.
     """
@@ -94,7 +94,9 @@ def _assign(tree: Tree, sources: dict[str, str], path: str, value: Any, source: 
         for known in [k for k in sources if k.startswith(path.removesuffix("kind"))]:
             del sources[known]
     if isinstance(tree.get(key), dict) and not isinstance(value, dict):
-        raise ConfigurationError(f"{path} is a table, not a value: set one of {', '.join(f'{path}.{k}' for k in tree[key])}")
+        raise ConfigurationError(
+            f"{path} is a table, not a value: set one of {', '.join(f'{path}.{k}' for k in tree[key])}"
+        )
     if path in ("training.steps", "training.epochs") and value is not None:  # one length replaces the other
         other = "epochs" if key == "steps" else "steps"
         tree[other] = None

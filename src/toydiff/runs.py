@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,14 +127,16 @@ class Loaded:
                     )
                 yield Frame(frame.level, self.to_data(frame.x), self.to_data(frame.x0))
 
-    def sample(self, n: int, *, seed: int = 0, batch_size: int = 4096, label: str | None = None, **options: Any) -> Batch:
+    def sample(
+        self, n: int, *, seed: int = 0, batch_size: int = 4096, label: str | None = None, **options: Any
+    ) -> Batch:
         """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
 
         `options` are those of `trajectory`: sampler, levels, guidance, clip, device.
         """
         seeds = torch.arange(seed, seed + n)
         xs, labels = [], []
-        for part in seeds.split(batch_size):
+        for part in torch.split(seeds, batch_size):
             chosen = self.labels(label, part)
             *_, last = self.trajectory(part, label=chosen, **options)
             xs.append(last.x.cpu())
@@ -157,15 +159,15 @@ def load(
     if found.kind == "exact":
         return _exact(found)
     if found.kind == "data":
-        raise ConfigurationError(f"`data:{found.value}` is a data set, not a model", f"Its exact denoiser: exact:{found.value}")
+        raise ConfigurationError(
+            f"`data:{found.value}` is a data set, not a model", f"Its exact denoiser: exact:{found.value}"
+        )
     content = checkpoints.load(found.path)
     run = run_of(content.header, found.path)
-    with torch.device("meta"):
-        expected = run.build()
-    checkpoints.check_shapes(content.model, expected)
-    checkpoints.check_shapes(content.ema, expected)
-    denoiser = run.build().requires_grad_(False).eval()
-    denoiser.load_state_dict(content.ema if weights == "ema" else content.model)
+    denoiser = run.build("meta").requires_grad_(False).eval()
+    for weights_of in (content.model, content.ema):
+        checkpoints.check_shapes(weights_of, denoiser)
+    denoiser.load_state_dict(content.ema if weights == "ema" else content.model, assign=True)
     denoiser.to(device)
     title = found.path.parent.name if found.path.name in ("best.pt", "latest.pt") else found.path.stem
     return Loaded(
@@ -218,6 +220,3 @@ def _exact(found: Found) -> Loaded:
 def replace_sampling(config: Run, **changes: Any) -> Run:
     """Return the run with another way of sampling, checked anew."""
     return Run.model_validate({**dict(config), "sampling": {**dict(config.sampling), **changes}})
-
-
-__all__ = ["Loaded", "load", "replace"]

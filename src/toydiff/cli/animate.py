@@ -111,14 +111,22 @@ def format_of(words: list[str], to: str | None) -> str | None:
     if not words:
         return to
     if len(words) != 2 or words[0].lower() not in ("to", "as", "into"):
-        raise ConfigurationError(f"`{shown(' '.join(words))}` is not understood", "For example: toydiff animate swissroll to mp4")
+        raise ConfigurationError(
+            f"`{shown(' '.join(words))}` is not understood", "For example: toydiff animate swissroll to mp4"
+        )
     if to is not None and to != words[1]:
         raise ConfigurationError(f"`to {shown(words[1])}` and --to {shown(to)} disagree", "Give one of the two.")
     return words[1]
 
 
 def _with_steps(
-    loaded: Loaded, frames: int, sampler: str | None, steps: int | None, spacing: str | None, eta: float | None, sets: list[str]
+    loaded: Loaded,
+    frames: int,
+    sampler: str | None,
+    steps: int | None,
+    spacing: str | None,
+    eta: float | None,
+    sets: list[str],
 ) -> Loaded:
     """Return the model sampling in one step a frame, as far as its schedule has steps, unless told otherwise."""
     knots = loaded.schedule.knot_times
@@ -127,7 +135,9 @@ def _with_steps(
     return with_sampling(loaded, sampler=sampler, steps=steps or most, spacing=spacing, eta=eta, sets=sets)
 
 
-def reverse(loaded: Loaded, seeds: Tensor, labels: Tensor | None, guidance: float | None, device: str) -> Iterator[Frame]:
+def reverse(
+    loaded: Loaded, seeds: Tensor, labels: Tensor | None, guidance: float | None, device: str
+) -> Iterator[Frame]:
     """Yield the sampler's own frames, from noise to data."""
     scale = 1.0 if guidance is None else guidance
     return loaded.trajectory(seeds, label=labels, guidance=scale, device=device)

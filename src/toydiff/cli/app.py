@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-from toydiff.cli import animate, data, inspect, resume, sample, train
+from toydiff.cli import data
+from toydiff.cli.animate import animate
+from toydiff.cli.inspect import inspect
+from toydiff.cli.resume import resume
+from toydiff.cli.sample import sample
+from toydiff.cli.train import train
 
 app = typer.Typer(
     name="toydiff",
@@ -18,11 +23,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(data.app, name="data")
-app.command("train")(train.train)
-app.command("resume")(resume.resume)
-app.command("sample")(sample.sample)
-app.command("animate")(animate.animate)
-app.command("inspect")(inspect.inspect)
+app.command("train")(train)
+app.command("resume")(resume)
+app.command("sample")(sample)
+app.command("animate")(animate)
+app.command("inspect")(inspect)
 
 
 def _version(wanted: bool) -> None:

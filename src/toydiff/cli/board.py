@@ -12,7 +12,7 @@ class Board:
     def __init__(self, folder: Path, start: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
     def training(self, row: dict[str, Any]) -> None:
         """Write one row of metrics."""
@@ -34,11 +34,11 @@ class Board:
         from toydiff.viz.style import pixels
 
         for tag, figure in figures.items():
-            self._writer.add_image(tag, pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+            self._writer.add_image(tag, pixels(figure), step, dataformats="HWC")
 
     def _scalar(self, tag: str, value: float, step: int) -> None:
-        self._writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+        self._writer.add_scalar(tag, value, step)
 
     def close(self) -> None:
         """Flush and close."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()

@@ -48,7 +48,9 @@ def which_preset(argument: str | None, option: str | None, config: Path | None, 
     return preset
 
 
-def configuration_layers(preset: str | None, config: Path | None, sets: list[str], flags: dict[str, Any]) -> list[Layer]:
+def configuration_layers(
+    preset: str | None, config: Path | None, sets: list[str], flags: dict[str, Any]
+) -> list[Layer]:
     """Return the layers in order: preset → file → --set → flags."""
     tables = [(f"preset {preset}", read_toml(preset_path(preset)))] if preset else []
     if config is not None:
@@ -77,9 +79,8 @@ def to_toml(run: Run, sources: dict[str, str] | None = None) -> str:
 
     def fill(table: Any, values: dict[str, Any], prefix: str) -> Any:
         inner = {key: value for key, value in values.items() if isinstance(value, dict)}
-        for key, value in values.items():
-            if key in inner:
-                continue
+        for key in sorted(values.keys() - inner.keys(), key=lambda key: (key != "kind", list(values).index(key))):
+            value = values[key]
             item = tomlkit.item("none" if value is None else list(value) if isinstance(value, tuple) else value)
             if sources is not None:
                 item.comment(sources.get(prefix + key, "default"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,11 +15,14 @@ from toydiff.files import check_writable, refuse_existing, shown
 from toydiff.names import DATA_KINDS, preset_names
 
 if TYPE_CHECKING:
+    from toydiff.config import Run
     from toydiff.data import Batch, Data
 
 app = typer.Typer(help="List, show, export and measure data sets.", no_args_is_help=True)
 
-DataName = Annotated[str, typer.Argument(metavar="NAME", help="A data set or a preset.", autocompletion=options.complete_data)]
+DataName = Annotated[
+    str, typer.Argument(metavar="NAME", help="A data set or a preset.", autocompletion=options.complete_data)
+]
 Number = Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
 
 
@@ -73,7 +75,9 @@ def show(
 
         figure = scatter(batch.x, f"{data.kind}: {n:,} points", batch.label, data.label_names)
     save_png(out, figure, {"toydiff": f"data {data.kind}, seed {seed}"})
-    talk.result(f"{out}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")})
+    talk.result(
+        f"{out}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")}
+    )
 
 
 @app.command()
@@ -99,7 +103,9 @@ def export(
     from toydiff.arrays import write_csv, write_npz
 
     (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
-    talk.result(f"{out}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")})
+    talk.result(
+        f"{out}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")}
+    )
 
 
 @app.command()
@@ -116,8 +122,9 @@ def stats(
     talk = Talk(json=as_json)
     check_name(name)
     batch, data, _ = draw(name, n, seed, sets)
-    x = batch.x.double()
-    flat = x.flatten(1)
+    import torch
+
+    flat = batch.x.double().flatten(1)
     classes = {}
     if batch.label is not None:
         shares = batch.label.bincount(minlength=len(data.label_names)).double() / n
@@ -134,7 +141,7 @@ def stats(
         "known_mean": data.shift.flatten().tolist(),
         "known_rms": data.scale,
         "entropy_nats": entropy,
-        "duplicates": n - len(flat.unique(dim=0)),
+        "duplicates": n - len(torch.unique(flat, dim=0)),
         "classes": classes,
     }
 
@@ -154,7 +161,7 @@ def check_name(name: str) -> None:
         raise ConfigurationError(f"unknown data set `{shown(name)}`", did_you_mean(name, DATA_KINDS))
 
 
-def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data, object]:
+def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data, Run]:
     """Return n samples of a data set (or of a preset's), with `--set noise=0.1` applied, and the run they belong to."""
     from toydiff.cli.configure import configuration_layers
     from toydiff.layers import Layer, parse_set, resolve
@@ -164,10 +171,9 @@ def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, D
     preset = name if name in preset_names() and name not in DATA_KINDS else None
     layers = configuration_layers(preset, None, [], {})
     assignments = [parse_set(text) for text in sets or []]
-    values = [(path if path.startswith(("data.", "schedule.")) else f"data.{path}", value) for path, value in assignments]
+    values = [
+        (path if path.startswith(("data.", "schedule.")) else f"data.{path}", value) for path, value in assignments
+    ]
     kind = [] if preset else [("data.kind", name)]
     run = resolve([*layers, Layer("command line", [*kind, *values])]).run
     return run.data.draw(n, streams.generator(seed, "data")), run.data, run
-
-
-__all__ = ["Path", "app"]

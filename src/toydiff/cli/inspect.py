@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def inspect(
     name: Annotated[
         str | None,
-        typer.Argument(help=f"A run, checkpoint or preset; or one of: {', '.join(NOUNS)}.", autocompletion=options.complete_name),
+        typer.Argument(
+            help=f"A run, checkpoint or preset; or one of: {', '.join(NOUNS)}.", autocompletion=options.complete_name
+        ),
     ] = None,
     checkpoint: options.Checkpoint = None,
     schedule: Annotated[bool, typer.Option("--schedule", help="Draw the schedule: alpha, sigma, log-SNR.")] = False,
@@ -86,7 +88,9 @@ def inspect(
         from toydiff.viz.curves import schedule_plot
         from toydiff.viz.png import save_png
 
-        save_png(out, schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule"), {"toydiff": wanted})
+        save_png(
+            out, schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule"), {"toydiff": wanted}
+        )
         talk.result(f"{out}: {facts['schedule']['words']}", {"output": str(out), **facts["schedule"]})
         return
     show = facts["network"] if model else facts

@@ -21,8 +21,12 @@ def entries(noun: str) -> list[dict[str, Any]]:
     if noun == "targets":
         return [{"name": name, "about": about} for name, about in TARGETS.items()]
     unions: dict[str, Any] = {
-        "samplers": AnySampler, "schedules": AnySchedule, "weights": AnyWeight, "densities": AnyDensity, "datasets": AnyData,
-    }  # fmt: skip
+        "samplers": AnySampler,
+        "schedules": AnySchedule,
+        "weights": AnyWeight,
+        "densities": AnyDensity,
+        "datasets": AnyData,
+    }
     rows = []
     for name, kind in kinds(unions[noun]).items():
         row: dict[str, Any] = {"name": name, "about": summary(kind)}

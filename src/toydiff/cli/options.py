@@ -43,7 +43,9 @@ def guarded(command: Function) -> Function:
             if debug:
                 raise
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            report(ToydiffError(f"something went wrong inside toydiff ({what})", "Run again with --debug to see where."))
+            report(
+                ToydiffError(f"something went wrong inside toydiff ({what})", "Run again with --debug to see where.")
+            )
             raise typer.Exit(1) from error
 
     return run  # type: ignore[return-value]
@@ -91,7 +93,9 @@ RunsDir = Annotated[
 Seed = Annotated[str | None, typer.Option(help="A seed, or a range of them: 7 or 0-63.")]
 SamplerOption = Annotated[
     str | None,
-    typer.Option("--sampler", help="A sampler, or sampler:steps.", autocompletion=complete_sampler, metavar="NAME[:STEPS]"),
+    typer.Option(
+        "--sampler", help="A sampler, or sampler:steps.", autocompletion=complete_sampler, metavar="NAME[:STEPS]"
+    ),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Sampling steps.")]
 Spacing = Annotated[str | None, typer.Option(help="Sampling grid: trailing, leading, linspace, karras[:ρ], log_snr.")]
@@ -123,8 +127,15 @@ def choose_device(name: str | None) -> str:
 def parse_seeds(seed: str | None, n: int | None, default_n: int) -> tuple[int, int]:
     """Return (first seed, number of samples) of --seed 7 or 0-63 and -n."""
     first, dash, last = (seed or "0").partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first) or int(first) >= 2**62:
-        raise ConfigurationError(f"`--seed {seed}` is neither a seed nor a range", "For example: --seed 7 or --seed 0-63")
+    if (
+        not first.isdecimal()
+        or (dash and not last.isdecimal())
+        or int(last or first) < int(first)
+        or int(first) >= 2**62
+    ):
+        raise ConfigurationError(
+            f"`--seed {seed}` is neither a seed nor a range", "For example: --seed 7 or --seed 0-63"
+        )
     if not dash:
         count = default_n if n is None else n
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from toydiff.cli.train import finish, parse_time
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
 from toydiff.names import find, run_folders, runs_dir
+
+if TYPE_CHECKING:
+    from toydiff.config import Run
 
 
 @options.guarded
@@ -63,17 +66,19 @@ def resume(
         at = header["step"]
         talk.warn(
             f"the total goes from {header['total']:,} to {run.total_steps:,} steps, so the learning rate jumps from "
-            f"{_rate(before, at, header['total']):.2e} to {_rate(run, at + 1, run.total_steps):.2e} and the EMA follows "
-            "the new total: not what an uninterrupted run of that length would have given"
+            f"{_rate(before, at, header['total']):.2e} to {_rate(run, at + 1, run.total_steps):.2e} and the EMA "
+            "follows the new total: not what an uninterrupted run of that length would have given"
         )
     trainer = Trainer(
-        run, found.path.parent, preset=header.get("preset"), talk=talk, device=options.choose_device(device), resume=found.path
+        run,
+        found.path.parent,
+        preset=header.get("preset"),
+        talk=talk,
+        device=options.choose_device(device),
+        resume=found.path,
     )
     finish(trainer, talk, seconds)
 
 
-def _rate(run: object, step: int, total: int) -> float:
-    from toydiff.config import Run
-
-    assert isinstance(run, Run)
+def _rate(run: Run, step: int, total: int) -> float:
     return run.training.optimizer.lr * run.training.rate(step, total)

@@ -40,7 +40,9 @@ def sample(
     guidance: options.Guidance = None,
     label: options.Label = None,
     weights: options.Weights = "ema",
-    clip: Annotated[str | None, typer.Option(help="Clip the estimate of x_0 to a range: -1,1.", metavar="LOW,HIGH")] = None,
+    clip: Annotated[
+        str | None, typer.Option(help="Clip the estimate of x_0 to a range: -1,1.", metavar="LOW,HIGH")
+    ] = None,
     seed: options.Seed = None,
     show_process: Annotated[bool, typer.Option("--show-process", help="Picture the way from noise to data.")] = False,
     sets: options.Set = None,
@@ -60,7 +62,9 @@ def sample(
     chosen, steps = check_sampler_words(sampler, steps)
     if weights not in ("ema", "raw"):
         raise ConfigurationError(f"unknown weights `{shown(weights)}`", did_you_mean(weights, ("ema", "raw")))
-    out = choose_output(output, to, f"{_stem(found.value, found.kind)}-{'process' if show_process else 'samples'}", FORMATS)
+    out = choose_output(
+        output, to, f"{_stem(found.value, found.kind)}-{'process' if show_process else 'samples'}", FORMATS
+    )
     if show_process and out.suffix != ".png":
         raise ConfigurationError(f"--show-process draws a picture, not {out.suffix}", "Give -o something.png.")
     bounds = parse_clip(clip)
@@ -87,7 +91,13 @@ def sample(
     write(loaded, samples, seeds, frames, out, text)
     talk.result(
         f"{out}: {count:,} samples of {shown(loaded.name)}, {described(loaded)}",
-        {"output": str(out), "n": count, "seeds": [first, first + count - 1], "sampler": described(loaded), "model": loaded.name},
+        {
+            "output": str(out),
+            "n": count,
+            "seeds": [first, first + count - 1],
+            "sampler": described(loaded),
+            "model": loaded.name,
+        },
     )
 
 
@@ -112,7 +122,7 @@ def draw(
     xs: list[Tensor] = []
     labels: list[Tensor] = []
     kept: dict[int, list[Frame]] = {}
-    for part in seeds.split(batch_size):
+    for part in torch.split(seeds, batch_size):
         chosen = loaded.labels(label, part)
         if chosen is not None:
             labels.append(chosen)
@@ -124,7 +134,8 @@ def draw(
                 kept.setdefault(k, []).append(Frame(frame.level, frame.x.cpu(), frame.x0.cpu()))
         xs.append(frame.x.cpu())
     frames = [
-        Frame(parts[0].level, torch.cat([p.x for p in parts]), torch.cat([p.x0 for p in parts])) for parts in kept.values()
+        Frame(parts[0].level, torch.cat([p.x for p in parts]), torch.cat([p.x0 for p in parts]))
+        for parts in kept.values()
     ]
     return Batch(torch.cat(xs), torch.cat(labels) if labels else None), frames
 
@@ -157,20 +168,34 @@ def write(loaded: Loaded, samples: Batch, seeds: Tensor, frames: list[Frame], ou
 
 
 def choose_output(output: Path | None, to: str | None, stem: str, formats: tuple[str, ...]) -> Path:
-    """Return the output with the extension that says its format; ConfigurationError if the two disagree."""
+    """Return the output with the extension that says its format; ConfigurationError if the two disagree.
+
+    Without an output it is `stem` in this folder, numbered if that is taken.
+    """
     wanted = to.lower().lstrip(".") if to else None
     if wanted is not None and wanted not in formats:
         raise ConfigurationError(f"unknown format `{shown(wanted)}`", did_you_mean(wanted, formats))
     if output is None:
-        return Path(f"{stem}.{wanted or formats[0]}")
+        return free_name(Path(f"{stem}.{wanted or formats[0]}"))
     extension = output.suffix.lower().lstrip(".")
     if not extension and wanted:
         return output.with_name(f"{output.name}.{wanted}")
     if extension not in formats:
-        raise ConfigurationError(f"{shown(output)}: unknown format `{shown(extension)}`", did_you_mean(extension, formats))
+        raise ConfigurationError(
+            f"{shown(output)}: unknown format `{shown(extension)}`", did_you_mean(extension, formats)
+        )
     if wanted not in (None, extension):
         raise ConfigurationError(f"--to {wanted} and {shown(output)} disagree", "Give one of the two.")
     return output
+
+
+def free_name(path: Path) -> Path:
+    """Return `path`, or the first of path-2, path-3, … that does not exist."""
+    free, k = path, 1
+    while free.exists():
+        k += 1
+        free = path.with_name(f"{path.stem}-{k}{path.suffix}")
+    return free
 
 
 def parse_clip(text: str | None) -> tuple[float, float] | None:

@@ -61,7 +61,9 @@ class Talk:
             with self._log.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         except OSError as error:
-            raise ToydiffError(f"cannot write the log {shown(self._log)}: {error.strerror}", "Choose another --log-file.") from error
+            raise ToydiffError(
+                f"cannot write the log {shown(self._log)}: {error.strerror}", "Choose another --log-file."
+            ) from error
 
 
 def report(error: ToydiffError) -> None:

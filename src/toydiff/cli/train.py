@@ -14,12 +14,15 @@ import typer
 from toydiff.cli import options
 from toydiff.cli.configure import configuration_layers, to_toml, which_preset
 from toydiff.cli.nouns import NOUNS
+from toydiff.cli.sample import free_name
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError
 from toydiff.files import shown
 from toydiff.names import checkpoint_in, preset_names, run_folders, runs_dir
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from toydiff.cli.trainer import Trainer
     from toydiff.config import Run
 
@@ -121,7 +124,9 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         talk.note(f"{shown(folder)} has finished already: {trainer.start:,} steps")
         talk.note(f"To go on: toydiff resume {shown(folder.name)} --steps {2 * trainer.start}")
         return
-    talk.note(f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}")
+    talk.note(
+        f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}"
+    )
 
     def on_metrics(row: dict[str, Any]) -> None:
         if talk.json:
@@ -131,7 +136,9 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     if step is None:
         return
     if trainer.stop is not None:
-        talk.note(f"stopped by {signal.Signals(trainer.stop).name} at step {step.step:,}; saved {shown(folder / 'latest.pt')}")
+        talk.note(
+            f"stopped by {signal.Signals(trainer.stop).name} at step {step.step:,}; saved {shown(folder / 'latest.pt')}"
+        )
         talk.note(f"To go on: toydiff resume {shown(folder.name)}")
         raise typer.Exit(128 + trainer.stop)
     draw_curves(trainer)
@@ -146,20 +153,29 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         f"(best, at step {best['step']:,})\n{shown(folder)}: best.pt, latest.pt, samples/, loss.png, metrics.jsonl",
         summary,
     )
-    for command in (f"sample {shown(folder.name)}", f"animate {shown(folder.name)} --to mp4", f"inspect {shown(folder.name)}"):
+    for command in (
+        f"sample {shown(folder.name)}",
+        f"animate {shown(folder.name)} --to mp4",
+        f"inspect {shown(folder.name)}",
+    ):
         talk.note(f"  next: toydiff {command}")
 
 
 def draw_curves(trainer: Trainer) -> None:
     """Draw the losses of the whole run."""
+
+    import numpy as np
+
     from toydiff.viz.curves import loss_curve
     from toydiff.viz.png import save_png
 
-    training = [row for row in trainer.metrics if "loss" in row]
-    held_out = [row for row in trainer.metrics if "validation" in row]
-    validation = ([row["step"] for row in held_out], [row["validation"] for row in held_out]) if held_out else None
-    if training:
-        figure = loss_curve([r["step"] for r in training], [r["loss"] for r in training], validation, trainer.folder.name)
+    def column(key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        rows = [row for row in trainer.metrics if key in row]
+        return np.array([row["step"] for row in rows], float), np.array([row[key] for row in rows], float)
+
+    training, validation = column("loss"), column("validation")
+    if len(training[0]):
+        figure = loss_curve(*training, validation if len(validation[0]) else None, trainer.folder.name)
         save_png(trainer.folder / "loss.png", figure, {"toydiff": trainer.folder.name})
 
 
@@ -191,11 +207,7 @@ def check_run_name(name: str, where: Path, resume: bool) -> None:
 
 def new_folder(where: Path, name: str) -> Path:
     """Return a folder below `where` that does not exist yet: name, else name-2, name-3, …"""
-    folder, k = where / name, 1
-    while folder.exists():
-        k += 1
-        folder = where / f"{name}-{k}"
-    return folder
+    return free_name(where / name)
 
 
 def _folder_to_resume(run: Run, where: Path, name: str | None) -> Path | None:

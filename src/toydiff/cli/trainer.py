@@ -30,7 +30,9 @@ from toydiff.training import Step, Validator, fit
 class Trainer:
     """One run in one folder: `train()` goes from where it is to the end, or to a signal or the time limit."""
 
-    def __init__(self, run: Run, folder: Path, *, preset: str | None, talk: Talk, device: str, resume: Path | None = None):
+    def __init__(
+        self, run: Run, folder: Path, *, preset: str | None, talk: Talk, device: str, resume: Path | None = None
+    ):
         self.run, self.folder, self.preset, self.talk, self.device = run, folder, preset, talk, device
         self.state = checkpoints.load(resume) if resume else None
         header = self.state.header if self.state else {}
@@ -44,7 +46,9 @@ class Trainer:
         self.stop: int | None = None
         self.saved_at = self.start if self.state else -1
 
-    def train(self, max_time: float | None = None, on_metrics: Callable[[dict[str, Any]], None] | None = None) -> Step | None:
+    def train(
+        self, max_time: float | None = None, on_metrics: Callable[[dict[str, Any]], None] | None = None
+    ) -> Step | None:
         """Train; return the last step, or None if there was nothing left to do. Sets `stop` to a signal's number."""
         denoiser = self.run.build()
         if self.state is not None:
@@ -52,7 +56,11 @@ class Trainer:
         denoiser.to(self.device)
         self._write_folder()
         validator = Validator(
-            self.run.data, self.run.training, n=self.run.record.validation, seed=self.run.seed, device=torch.device(self.device)
+            self.run.data,
+            self.run.training,
+            n=self.run.record.validation,
+            seed=self.run.seed,
+            device=torch.device(self.device),
         )
         record, state, step = self.run.record, self._resume_state(), None
         self.board = Board(self.folder / "tensorboard", self.start)
@@ -109,7 +117,9 @@ class Trainer:
             raise KeyboardInterrupt
         self.stop = number
 
-    def _log(self, step: Step, progress: Progress, began: float, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
+    def _log(
+        self, step: Step, progress: Progress, began: float, on_metrics: Callable[[dict[str, Any]], None] | None
+    ) -> None:
         row = {
             "step": step.step,
             "loss": float(self.window) / self.count,
@@ -190,7 +200,11 @@ class Trainer:
             samples_picture(real, made, data.label_names, titles=("data", f"step {step.step:,}, {weights} weights"))
             for made, weights in ((averaged, "averaged"), (raw, "raw"))
         ]
-        save_png(self.folder / "samples" / f"step-{step.step}.png", pictures[0], {"toydiff": f"{self.folder.name}, step {step.step}"})
+        save_png(
+            self.folder / "samples" / f"step-{step.step}.png",
+            pictures[0],
+            {"toydiff": f"{self.folder.name}, step {step.step}"},
+        )
         self.board.pictures(step.step, {"samples/ema": pictures[0], "samples/raw": pictures[1]})
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from toydiff.networks.embedding import AnyEmbedding, SinusoidalLogSNR
 from toydiff.schedules import Level
@@ -47,12 +46,13 @@ class MLPNetwork(nn.Module):
 
     def __init__(self, spec: MLP, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
+        self.frequencies: Tensor | None
         self.embedding = spec.embedding
         self.residual = spec.residual
         self.classes = classes
         size = math.prod(shape)
-        if spec.fourier:
-            self.register_buffer("frequencies", torch.randn(size, spec.fourier) * 2 * math.pi * spec.fourier_scale)
+        frequencies = torch.randn(size, spec.fourier) * 2 * math.pi * spec.fourier_scale if spec.fourier else None
+        self.register_buffer("frequencies", frequencies)
         self.label_embedding = nn.Embedding(classes + 1, spec.label_features) if classes else None
         features = size + 2 * spec.fourier + spec.embedding.features + (spec.label_features if classes else 0)
         self.first = nn.Linear(features, spec.widths[0])
@@ -65,7 +65,7 @@ class MLPNetwork(nn.Module):
     def forward(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
         flat = x.flatten(1)
         features = [flat]
-        if hasattr(self, "frequencies"):
+        if self.frequencies is not None:
             angle = flat @ self.frequencies
             features += [angle.sin(), angle.cos()]
         features.append(self.embedding(level, flat).expand(len(x), -1))

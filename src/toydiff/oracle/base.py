@@ -106,7 +106,7 @@ class ExactDenoiser:
         if x.shape[1:] != self.shape:
             raise ToydiffError(f"x has shape {tuple(x.shape)}, the data (B, {', '.join(map(str, self.shape))})")
         device, rows = self.weights.device, self._rows(label)
-        x_t = x.to(device).double().reshape(len(x), -1)  # first move, then widen: MPS has no float64
+        x_t = x.to(device).double().reshape(len(x), math.prod(self.shape))  # first move, then widen: MPS has no float64
         alpha, sigma = (value.to(device).double().reshape(-1, 1) for value in (level.alpha, level.sigma))
         size, blocks = max(1, _BLOCK // self._cost), []
         for start in range(0, max(1, len(x)), size):
@@ -144,7 +144,7 @@ class Gaussian(ExactDenoiser):
         if cov is not None:
             self._variances, self._axes = torch.linalg.eigh(cov.double())
         else:
-            self._variances = torch.full((mean.numel(),), float(std or 0) ** 2).to(self.mean)
+            self._variances = torch.full_like(self.mean.reshape(-1), float(std or 0) ** 2)
         if not bool((self._variances > 0).all()):
             raise ToydiffError("a Gaussian needs a positive standard deviation in every direction")
         self.rms = float(self._variances.mean().sqrt())

@@ -102,7 +102,7 @@ def _integrate_entropy(means: Tensor, stds: Tensor, weights: Tensor) -> float:
     offsets = torch.cartesian_prod(*[around] * dim).reshape(-1, dim)
     tiles = ((means / side).floor().long()[:, None] + offsets).reshape(-1, dim)
     entropy = 0.0
-    for corner in torch.unique(tiles, dim=0) * side:
+    for corner in torch.unique(tiles, dim=0).double() * side:
         near = ((means - corner - side / 2).abs() <= side / 2 + reach).all(1)
         std = stds[near]
         axes = [torch.exp(-(((corner[d] + ticks)[:, None] - means[near, d]) ** 2) / (2 * std**2)) for d in range(dim)]

@@ -62,6 +62,6 @@ class Heun(Sampler):
 
 
 def _along(x: Tensor, u: Tensor, t: Level, s: Level) -> Tensor:
-    """Return x_s = alpha_s x_0 + sigma_s eps for the x_0 and eps with eps − x_0 = u and alpha_t x_0 + sigma_t eps = x."""
+    """Return x_s = alpha_s x_0 + sigma_s eps for the x_0, eps with eps − x_0 = u, alpha_t x_0 + sigma_t eps = x."""
     x0 = (x - t.sigma * u) / (t.alpha + t.sigma)
     return s.alpha * x0 + s.sigma * (x0 + u)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ BLOCK_ELEMENTS = 1 << 20
 
 
 class TrainingBatch(NamedTuple):
-    """Everything a step is made of: x0 and eps (B, …) in data units and N(0, I), levels (B, 1, …), label (B,) or None."""
+    """What a step is made of: x0 (B, …) in data units, eps (B, …), levels (B, 1, …), label (B,) or None."""
 
     x0: Tensor
     level: Level
@@ -75,7 +75,7 @@ class Batches:
         """Draw all of a block of steps; blocks begin at fixed steps, so that a resumed run draws the same ones."""
         size, shape = self.batch_size, self.data.shape
         step = torch.arange(self.block)[:, None] + block * self.block + 1
-        address = {"seed": self.seed, "step": step, "index": torch.arange(size)}
+        address: dict[str, Any] = {"seed": self.seed, "step": step, "index": torch.arange(size)}
         u = streams.uniform((1,) * len(shape), stream="level", **address)
         eps = streams.normal(shape, stream="noise", device=self.device, **address)
         dropped = streams.uniform((), stream="label dropout", **address) <= self.label_dropout
@@ -84,8 +84,8 @@ class Batches:
         label: Tensor | None = None
         if self.epoch_steps is None:
             batch = self.data.draw(self.block * size, streams.generator(self.seed, "data", block))
-            x0 = batch.x.to(self.device).unflatten(0, (self.block, size))
-            label = None if batch.label is None else batch.label.to(self.device).unflatten(0, (self.block, size))
+            x0 = batch.x.to(self.device).view(self.block, size, *shape)
+            label = None if batch.label is None else batch.label.to(self.device).view(self.block, size)
         return x0, label, level, eps, dropped.to(self.device)
 
     def _draw_order(self, epoch: int) -> Tensor:

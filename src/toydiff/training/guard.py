@@ -33,7 +33,9 @@ class Guard:
         if (step := int(self.first)) < 0:
             return
         log_snr = float(self.at)
-        where = "in the gradient" if math.isnan(log_snr) else f"in the loss at sigma/alpha = {math.exp(-log_snr / 2):.4g}"
+        where = (
+            "in the gradient" if math.isnan(log_snr) else f"in the loss at sigma/alpha = {math.exp(-log_snr / 2):.4g}"
+        )
         raise TrainingDiverged(
             f"training diverged at step {step}: a number that is not finite {where}; it did not reach the weights",
             "Try a smaller learning rate (--lr), clipping (--set training.clip=1), or a loss weight with less spread "

@@ -6,12 +6,11 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
-from typing_extensions import Self
 
 from toydiff.data.base import Data
 from toydiff.denoiser import AnyWeight, Denoiser, Uniform
@@ -149,7 +148,7 @@ def _update(
             loss = denoiser.loss(
                 denoiser.to_model(batch.x0[piece]), batch.level[piece], batch.eps[piece], label, training.weight
             )
-        (loss.sum() / size).backward()
+        torch.autograd.backward(loss.sum() / size)
         losses.append(loss.detach())
     per_sample = torch.cat(losses)
     parameters = [p for p in denoiser.parameters() if p.grad is not None]

@@ -1,0 +1,104 @@
+"""The grids samplers walk along: noisiest level first, CLEAN last."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.schedules.base import Schedule
+from toydiff.schedules.level import CLEAN, LOG_SNR_BOUND, Level
+
+SPACINGS = ("trailing", "leading", "linspace", "karras", "log_snr")
+
+
+def parse_spacing(spacing: str) -> tuple[str, float]:
+    """Return (name, ρ) of a spacing such as "trailing" or "karras:5" (ρ = 7 unless given)."""
+    name, _, rho = spacing.partition(":")
+    if name not in SPACINGS:
+        raise ConfigurationError(f"unknown spacing `{name}`", did_you_mean(name, SPACINGS))
+    if rho and name != "karras":
+        raise ConfigurationError(f"the spacing `{name}` takes no number", "Only karras does: karras:5 sets ρ = 5.")
+    try:
+        value = float(rho or 7)
+    except ValueError:
+        value = math.nan
+    if not 1 <= value <= 100:
+        raise ConfigurationError(f"`{rho}` is not a ρ for karras spacing", "Give a number from 1 to 100: karras:7.")
+    return name, value
+
+
+def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", start: float | None = None) -> list[Level]:
+    """Return the `steps` + 1 levels of a sampling grid, noisiest first; the last is CLEAN.
+
+    trailing   t_i = 1 − i/n                                   (Lin et al. 2023, table 2)
+    leading    the lower end of each of n equal pieces         (Ho et al.'s public code)
+    linspace   n points from t = 1 down to the smallest time
+    karras     (sigma/alpha)^(1/ρ) equally spaced; "karras:5" sets ρ = 5   (Karras et al. 2022, eq. 5)
+    log_snr    log-SNR equally spaced
+
+    `start` < 1 begins later: image-to-image, or 39/40 on a 40-step schedule. A discrete schedule's grid is rounded
+    to its knots. Raises ConfigurationError for fewer than one step or more steps than the schedule has.
+    """
+    name, rho = parse_spacing(spacing)
+    if steps < 1:
+        raise ConfigurationError(f"{steps} sampling steps", "A sampler needs at least 1 step.")
+    top = 1.0 if start is None else float(start)
+    if not 0 < top <= 1:
+        raise ConfigurationError(f"start = {start} is not a time", "A start lies in (0, 1]: 1 is pure noise.")
+    knots = schedule.knot_times
+    if knots is None:
+        times = _continuous_times(schedule, steps, name, rho, top)
+    else:
+        usable = max(1, round(top * len(knots)))
+        if steps > usable:
+            begins = "" if usable == len(knots) else f" up to t = {top:.4g}"
+            raise ConfigurationError(
+                f"{steps} steps on a schedule that has {usable}{begins}",
+                f"Take at most {usable} steps, or train with a continuous schedule.",
+            )
+        times = knots[_knot_positions(schedule, knots[:usable], steps, name, rho)]
+    return [schedule(t) for t in times] + [CLEAN]
+
+
+def _spread(schedule: Schedule, steps: int, name: str, rho: float, t_max: float) -> Tensor:
+    """Return `steps` times equally spaced in (sigma/alpha)^(1/ρ) or in log-SNR, within the log-SNR bound."""
+    high = schedule(t_max).log_snr.clamp(-LOG_SNR_BOUND, LOG_SNR_BOUND)
+    low = schedule(0.0).log_snr.clamp(-LOG_SNR_BOUND, LOG_SNR_BOUND)
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    if name == "log_snr":
+        return schedule.time_of(high + ramp * (low - high))
+    noisiest, cleanest = (-high / 2).exp() ** (1 / rho), (-low / 2).exp() ** (1 / rho)  # sigma/alpha = e^(−log_snr/2)
+    return schedule.time_of(-2 * rho * (noisiest + ramp * (cleanest - noisiest)).log())
+
+
+def _continuous_times(schedule: Schedule, steps: int, name: str, rho: float, top: float) -> Tensor:
+    i = torch.arange(steps, dtype=torch.float64)
+    if name == "trailing":
+        return top * (1 - i / steps)
+    t_min = float(schedule.time_of(LOG_SNR_BOUND))
+    if name == "leading":
+        return t_min + (top - t_min) * (steps - 1 - i) / steps
+    if name == "linspace":
+        return torch.linspace(top, t_min, steps, dtype=torch.float64)
+    return _spread(schedule, steps, name, rho, top)
+
+
+def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, rho: float) -> Tensor:
+    """Return strictly falling 0-based positions among the K usable knots."""
+    count, i = len(knots), torch.arange(steps, dtype=torch.float64)
+    if name == "trailing":
+        return (count * (1 - i / steps)).round().long() - 1
+    if name == "leading":
+        return (steps - 1 - i).long() * (count // steps)
+    if name == "linspace":
+        return torch.linspace(count, 1, steps, dtype=torch.float64).round().long() - 1
+    times = _spread(schedule, steps, name, rho, float(knots[-1]))
+    nearest = (times[:, None] - knots).abs().argmin(1).tolist()
+    positions: list[int] = []
+    for k, position in enumerate(nearest):  # rounding may put two levels on one knot: push the later one down
+        ceiling = positions[-1] - 1 if positions else count - 1
+        positions.append(max(min(position, ceiling), steps - 1 - k))
+    return torch.tensor(positions)
