@@ -12,7 +12,7 @@ DEMO := demo
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo      train the swiss roll, draw samples, make a film, pictures in $(DEMO)/"
+	@echo "make demo      train the swiss roll, draw samples, make a film: pictures in $(DEMO)/"
 	@echo "make test      the tests, without those that are slow or need a GPU or a browser"
 	@echo "make test-all  every test that can run on this machine"
 	@echo "make check     formatting, lint and types"

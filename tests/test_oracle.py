@@ -262,6 +262,8 @@ def test_labels_nobody_has_are_refused() -> None:
     assert some(normal(1, 2), Level.at(0.0), 2).isfinite().all()
     with pytest.raises(ToydiffError, match="no component"):
         some(normal(1, 2), Level.at(0.0), 1)
+    with pytest.raises(ToydiffError, match="2 labels for 3 points"):
+        some(normal(3, 2), Level.at(0.0), torch.tensor([0, 2]))
     with pytest.raises(ToydiffError, match="no labels"):
         boxes()(normal(1, 2), Level.at(0.0), 1)
 

@@ -43,26 +43,26 @@ def assert_mean(values: torch.Tensor, expected: float, errors: float = 4.0) -> N
 
 @every_data
 def test_entropy_is_the_mean_of_minus_log_prob_over_draws(data: Data) -> None:
-    x = data.draw(20_000, generator(1)).x
+    x = data.draw(10_000, generator(1)).x
     assert data.entropy is not None
     assert_mean(-data.log_prob(x).double(), data.entropy)
 
 
 @every_data
 def test_the_oracle_draws_the_same_distribution(data: Data) -> None:
-    x = data.exact().draw(10_000, generator(4))
+    x = data.exact().draw(5000, generator(4))
     assert_mean(-data.log_prob(x).double(), float(data.entropy or math.nan))
 
 
 @every_data
 def test_each_label_is_the_distribution_of_its_draws(data: Data) -> None:
     """Conditional cross entropies: draws of the data against draws of the oracle, label by label."""
-    x, label = data.draw(12_000, generator(5))
+    x, label = data.draw(3000, generator(5))
     assert label is not None and label.dtype == torch.int64
     assert sorted(label.unique().tolist()) == list(range(len(data.label_names)))
     oracle = data.exact()
     ours = oracle.log_prob(x, Level(0.0, 1.0, 0.05), label).double()
-    theirs = oracle.log_prob(oracle.draw(12_000, generator(6), label), Level(0.0, 1.0, 0.05), label).double()
+    theirs = oracle.log_prob(oracle.draw(3000, generator(6), label), Level(0.0, 1.0, 0.05), label).double()
     assert_mean(ours - theirs, 0.0, errors=5)
 
 
@@ -77,14 +77,14 @@ def test_labels_come_as_often_as_their_components_weigh(data: Data) -> None:
 
 @every_data
 def test_the_density_integrates_to_one(data: Data) -> None:
-    x = data.draw(2000, generator()).x.double()
-    extent, cells = float((x - data.shift).abs().max()) + 0.4 * data.scale, 420
     if isinstance(data, Checkerboard):
-        extent, cells = data.size / 2, 40 * data.squares  # cells that end where the squares do
+        extent, cells = data.size / 2, 8 * data.squares  # cells that end where the squares do
+    else:
+        std = float(data.exact().stds)  # the trapezoid rule is exact to 1e-8 at a step of one std
+        extent = float((data.draw(2000, generator()).x - data.shift).abs().max()) + 5 * std
+        cells = math.ceil(2 * extent / std)
     ticks = ((torch.arange(cells, dtype=torch.float64) + 0.5) * 2 / cells - 1) * extent
-    grid = torch.cartesian_prod(ticks, ticks)
-    if not isinstance(data, Checkerboard):
-        grid = grid + data.shift
+    grid = torch.cartesian_prod(ticks, ticks) + data.shift
     assert float(data.log_prob(grid).exp().sum()) * (2 * extent / cells) ** 2 == pytest.approx(1, abs=1e-3)
 
 
@@ -118,17 +118,17 @@ def test_circles_against_the_closed_form() -> None:
     for R in (1.0, 0.5):
         scaled = torch.special.i0e(r * R / s**2)  # times exp(−rR / s²)
         density = density + torch.exp(-((r - R) ** 2) / (2 * s**2)) * scaled / (2 * math.pi * s**2) / 2
-    torch.testing.assert_close(Circles(noise=s).log_prob(x).exp(), density, rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(Circles(noise=s).log_prob(x).exp(), density, rtol=2e-5, atol=1e-12)
 
 
 @pytest.mark.parametrize("data", [SwissRoll(noise=0.5), Moons(), Pinwheel()], ids=lambda data: data.kind)
 def test_more_components_would_change_nothing(data: Pinwheel | SwissRoll | Moons) -> None:
     centre, gain, noise = data._frame
-    points, _, weights = data._along(4 * data._count)
+    points, _, weights = data._along(4 * data._panels)
     finer = Mixture(((points - centre) * gain).reshape(-1, 2), noise, weights.repeat(len(points)))
     x = data.draw(1000, generator()).x.double()
-    torch.testing.assert_close(data.log_prob(x), finer.log_prob(x), rtol=0, atol=3e-3)  # the curves' ends
-    assert data.entropy == pytest.approx(finer.entropy, abs=1e-5)
+    torch.testing.assert_close(data.log_prob(x), finer.log_prob(x), rtol=0, atol=1e-4)
+    assert data.entropy == pytest.approx(finer.entropy, abs=1e-6)
 
 
 def test_the_raw_roll_is_r_equal_theta() -> None:

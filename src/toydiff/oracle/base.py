@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from toydiff.errors import ToydiffError
 from toydiff.schedules import CLEAN, Level
 
-_BLOCK = 2**20  # float64 entries of the largest temporary: 8 MiB
+_BLOCK = 2**18  # float64 entries of a block's temporaries: 2 MiB stay in the processor's cache
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -46,6 +46,7 @@ class ExactDenoiser:
             raise ToydiffError("the weights of a mixture must be ≥ 0 and finite, and not all 0")
         if labels is not None and (labels.shape != weights.shape or labels.min() < 0):
             raise ToydiffError(f"labels must be {len(weights)} integers ≥ 0, one for each component")
+        labels = None if labels is None else labels.to(weights.device)
         self.shape, self.weights, self.labels = tuple(shape), weights / weights.sum(), labels
         self.label_count = 0 if labels is None else int(labels.max()) + 1
         log_weights = self.weights.log()[None]
@@ -93,7 +94,7 @@ class ExactDenoiser:
         """Return the row of the log-weight table for each label, (B or 1,)."""
         if label is None:
             return torch.tensor([self.label_count])
-        rows = torch.as_tensor(label, device=self.weights.device).reshape(-1)
+        rows = torch.as_tensor(label, device=self.weights.device).long().reshape(-1)
         if self.labels is None:
             raise ToydiffError("this exact denoiser has no labels", "Leave the label out.")
         if ((rows < 0) | (rows > self.label_count)).any():
@@ -106,6 +107,8 @@ class ExactDenoiser:
         if x.shape[1:] != self.shape:
             raise ToydiffError(f"x has shape {tuple(x.shape)}, the data (B, {', '.join(map(str, self.shape))})")
         device, rows = self.weights.device, self._rows(label)
+        if len(rows) not in (1, len(x)):
+            raise ToydiffError(f"{len(rows)} labels for {len(x)} points", "Give one label, or one for each.")
         x_t = x.to(device).double().reshape(len(x), math.prod(self.shape))  # first move, then widen: MPS has no float64
         alpha, sigma = (value.to(device).double().reshape(-1, 1) for value in (level.alpha, level.sigma))
         size, blocks = max(1, _BLOCK // self._cost), []

@@ -36,6 +36,8 @@ class Mixture(ExactDenoiser):
         self._centre = flat.mean(0, dtype=torch.float64)
         self._square = torch.cat([(flat[part].double() - self._centre).square().sum(1) for part in self._parts])
         self._cost = min(len(means), _CHUNK)
+        if flat.shape[1] > 16:  # widening pictures to float64 costs more than a cache miss: taller blocks
+            self._cost = max(1, self._cost // 4)
         mean = torch.stack([self.weights[part] @ flat[part].double() for part in self._parts]).sum(0)
         self.mean = mean.reshape(self.shape)
         spread = self.weights @ (self._square / flat.shape[1] + self.stds**2)

@@ -1,0 +1,1 @@
+"""Quality in absolute units, every score beside its real-against-real floor."""
