@@ -22,6 +22,7 @@ LAYERS = [
     ["samplers"],
     ["data"],
     ["training"],  # the core ends here: below it nobody knows of files, progress bars or pictures
+    ["metrics"],
     ["files"],
     ["archive", "arrays"],
     ["checkpoint"],

@@ -133,7 +133,7 @@ class Denoiser(nn.Module):
 
         Below a log-SNR of −20 a schedule that never gets there answers with its noisiest level, t = 1.
         """
-        if self.schedule is None or self.schedule(level.t) == level:
+        if self.schedule is None or (level.t.isfinite().all() and self.schedule(level.t) == level):
             return x, level
         log_snr, end = level.log_snr.double(), self.schedule(1.0)
         t = self.schedule.time_of(log_snr)

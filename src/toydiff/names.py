@@ -88,7 +88,7 @@ def find(name: str, runs: Path, *, latest: bool = False) -> Found:
     prefix, colon, rest = name.partition(":")
     if colon and prefix in PREFIXES:
         if prefix in ("data", "exact"):
-            return Found("data" if prefix == "data" else "exact", rest, f"{prefix} {rest}")
+            return _data_or_exact(prefix, rest)
         found = _run(rest, runs, latest) if prefix == "run" else _preset(rest, runs, latest)
         if found is None:
             known = [run.name for run in run_folders(runs)] if prefix == "run" else preset_names()
@@ -98,10 +98,23 @@ def find(name: str, runs: Path, *, latest: bool = False) -> Found:
     for way in ways:
         if found := way(name, runs, latest):
             return found
+    if os.path.isdir(name):
+        raise ToydiffError(f"the folder {shown(name)} holds no checkpoint", "Give a run folder, or a .pt file.")
     if os.sep in name or name.endswith((".pt", ".toml", ".png")):
         raise ToydiffError(f"{shown(name)} is not there", "Check the path, or train first: toydiff train swissroll")
     known = preset_names() + [run.name for run in run_folders(runs)]
     raise ConfigurationError(f"`{shown(name)}` is neither a path, a run nor a preset", did_you_mean(name, known))
+
+
+def _data_or_exact(prefix: str, rest: str) -> Found:
+    kind, at, count = rest.partition("@") if prefix == "exact" else (rest, "", "")
+    if kind not in DATA_KINDS:
+        raise ConfigurationError(f"unknown data set `{shown(kind)}`", did_you_mean(kind, DATA_KINDS))
+    if at and not (count.isdecimal() and len(count) <= 8 and 1 <= int(count) <= 10_000_000):
+        raise ConfigurationError(f"`{shown(count)}` is not a number of points", "For example: exact:moons@500")
+    if prefix == "data":
+        return Found("data", kind, f"the data set {kind}")
+    return Found("exact", rest, f"the exact denoiser of {f'{int(count):,} points of ' if at else ''}{kind}")
 
 
 def _path(name: str, runs: Path, latest: bool) -> Found | None:

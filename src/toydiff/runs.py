@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,7 +63,7 @@ class Loaded:
         if not self.conditional:
             if name is not None:
                 raise ConfigurationError(
-                    f"`{self.name}` knows no labels: it was trained without classes",
+                    f"`{shown(self.name)}` knows no labels: it was trained without classes",
                     "Sample without --label, or train with --set model.conditional=true",
                 )
             return None
@@ -74,6 +75,19 @@ class Loaded:
         frequencies = torch.bincount(self._training_labels(), minlength=len(names)).double().cumsum(0)
         u = streams.uniform((), seed=seeds, stream="label")
         return torch.searchsorted(frequencies / frequencies[-1], u).clamp(max=len(names) - 1)
+
+    def guidance(self, scale: float | None) -> float:
+        """Return the guidance scale, 1 for None; ConfigurationError for a model without classes or no number."""
+        if scale is None:
+            return 1.0
+        if not self.conditional:
+            raise ConfigurationError(
+                f"`{shown(self.name)}` cannot be guided: it was trained without classes",
+                "Train with --set model.conditional=true.",
+            )
+        if not math.isfinite(scale):
+            raise ConfigurationError(f"{scale:g} is no scale of guidance", "For example: --guidance 3")
+        return scale
 
     def _training_labels(self) -> Tensor:
         batch = self.data.fixed() if self.data.n else self.data.draw(65_536, streams.generator(0, "label frequencies"))
@@ -194,19 +208,10 @@ def run_of(header: dict[str, Any], path: Path) -> Run:
         ) from error
 
 
-def data_of(kind: str) -> Data:
-    """Return the data set `kind` with its defaults; ConfigurationError if there is none of that name."""
-    if kind not in (known := kinds(AnyData)):
-        raise ConfigurationError(f"unknown data set `{shown(kind)}`", did_you_mean(kind, known))
-    return known[kind]()  # type: ignore[return-value]
-
-
 def _exact(found: Found) -> Loaded:
     """Return the exact denoiser of a data set's density, or after "@N" of N of its points."""
     kind, at, count = found.value.partition("@")
-    data = data_of(kind)
-    if at and not (count.isdecimal() and 1 <= int(count) <= 10_000_000):
-        raise ConfigurationError(f"`{shown(count)}` is not a number of points", "For example: exact:moons@500")
+    data: Data = kinds(AnyData)[kind]()  # type: ignore[assignment]
     if at:
         points = data.draw(int(count), streams.generator(0, "data"))
         oracle: Any = Empirical(points.x, labels=points.label)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import getdoc
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
 
 
 class Spec(BaseModel):
     """A frozen, closed set of numbers and names: the configuration *is* the object that does the work."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a validated copy: pydantic's own would keep what was computed from the old values."""
+        return type(self).model_validate({**dict(self), **(update or {})})
 
 
 def kinds(union: Any) -> dict[str, type[Spec]]:

@@ -77,20 +77,16 @@ def sample(
 
     from toydiff.runs import load
 
-    loaded = load(found, weights=weights, device=options.choose_device(device))
+    where = options.choose_device(device)
+    loaded = load(found, weights=weights, device=where)
     loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
-    if guidance is not None and not loaded.conditional:
-        raise ConfigurationError(
-            f"`{shown(loaded.name)}` cannot be guided: it was trained without classes",
-            "Train with --set model.conditional=true.",
-        )
-    seeds = torch.arange(first, first + count)
-    samples, frames = draw(loaded, seeds, label, guidance, bounds, options.choose_device(device), show_process)
+    seeds, scale = torch.arange(first, first + count), loaded.guidance(guidance)
+    samples, frames = draw(loaded, seeds, label, scale, bounds, where, show_process)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     text = {"toydiff": command, "seeds": f"{first}-{first + count - 1}", "sampler": described(loaded)}
     write(loaded, samples, seeds, frames, out, text)
     talk.result(
-        f"{out}: {count:,} samples of {shown(loaded.name)}, {described(loaded)}",
+        f"{shown(out)}: {count:,} samples of {shown(loaded.name)}, {described(loaded)}",
         {
             "output": str(out),
             "n": count,
@@ -105,7 +101,7 @@ def draw(
     loaded: Loaded,
     seeds: Tensor,
     label: str | None,
-    guidance: float | None,
+    guidance: float,
     clip: tuple[float, float] | None,
     device: str,
     keep_frames: bool,
@@ -127,7 +123,7 @@ def draw(
         if chosen is not None:
             labels.append(chosen)
         path = loaded.trajectory(
-            part, levels=levels, label=chosen, guidance=1.0 if guidance is None else guidance, clip=clip, device=device
+            part, levels=levels, label=chosen, guidance=guidance, clip=clip, device=device
         )
         for k, frame in enumerate(path):
             if keep_frames and k in shown_steps:

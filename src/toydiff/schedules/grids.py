@@ -52,7 +52,7 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
     if knots is None:
         times = _continuous_times(schedule, steps, name, rho, top)
     else:
-        usable = max(1, round(top * len(knots)))
+        usable = int((knots - top).abs().argmin()) + 1
         if steps > usable:
             begins = "" if usable == len(knots) else f" up to t = {top:.4g}"
             raise ConfigurationError(

@@ -1,0 +1,248 @@
+"""What holds for every kind in `AnySampler`: frames, one point, Gaussian data in closed form, order of convergence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+from torch import Tensor
+
+from toydiff.oracle import Gaussian, Mixture
+from toydiff.samplers import DDIM, AnySampler, Sampler, noise_levels
+from toydiff.schedules import CLEAN, AnySchedule, Cosine, Flow, Level, Linear, LogLinear, Schedule
+from toydiff.spec import kinds
+
+
+def samplers() -> Iterator[Sampler]:
+    """Every kind as it comes and with each choice it offers."""
+    for cls in kinds(AnySampler).values():
+        yield cls()  # type: ignore[misc]
+        for field, info in cls.model_fields.items():
+            if get_origin(info.annotation) is Literal and field != "kind":
+                for choice in get_args(info.annotation):
+                    if choice != info.default:
+                        yield cls(**{field: choice})  # type: ignore[misc]
+            if field == "eta":
+                yield from (cls(**{field: eta}) for eta in (0.5, 1.0))  # type: ignore[misc]
+
+
+def name(spec: Any) -> str:
+    return " ".join([spec.kind, *(f"{k}={v}" for k, v in spec.model_dump(exclude_defaults=True).items())])
+
+
+def no_noise(x: Tensor) -> Tensor:
+    raise AssertionError("this sampler asked for noise")
+
+
+def is_deterministic(sampler: Sampler) -> bool:
+    try:
+        walk(sampler, lambda x, level: 0.5 * x, torch.ones(1), noise_levels(Flow(), 3), no_noise)
+    except AssertionError:
+        return False
+    return True
+
+
+Denoise = Callable[[Tensor, Level], Tensor]
+
+
+def walk(
+    sampler: Sampler,
+    denoise: Denoise,
+    x: Tensor,
+    levels: list[Level],
+    noise: Callable[[Tensor], Tensor] = torch.zeros_like,
+) -> list[Tensor]:
+    """Return x at every level, the first included."""
+    return [x, *(frame.x for frame in sampler.trajectory(denoise, x, levels, noise))]
+
+
+def continuous(cls: type[Any]) -> Schedule:
+    """Return the kind without knots; one that never becomes clean ends low enough not to matter."""
+    wanted = {"T": None, "sigma_min": 1e-4}
+    return cls(**{field: value for field, value in wanted.items() if field in cls.model_fields})  # type: ignore[no-any-return]
+
+
+SAMPLERS = list(samplers())
+DETERMINISTIC = [sampler for sampler in SAMPLERS if is_deterministic(sampler)]
+SCHEDULES = [continuous(cls) for cls in kinds(AnySchedule).values()]
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=name)
+every_deterministic = pytest.mark.parametrize("sampler", DETERMINISTIC, ids=name)
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
+
+
+def test_some_samplers_are_deterministic_and_some_are_not() -> None:
+    assert 0 < len(DETERMINISTIC) < len(SAMPLERS)
+
+
+# ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_sampler
+@pytest.mark.parametrize("schedule", [Linear(), Cosine(T=40), LogLinear(), Flow()], ids=name)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_one_frame_a_step_each_at_its_level_the_last_clean(sampler: Sampler, schedule: Schedule, steps: int) -> None:
+    levels = noise_levels(schedule, steps)
+    x = torch.randn(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    calls: list[Level] = []
+
+    def denoise(x: Tensor, level: Level) -> Tensor:
+        assert level.sigma > 0  # nobody asks about clean data
+        calls.append(level)
+        return 0.3 * x.sin()
+
+    before = x.clone()
+    frames = list(sampler.trajectory(denoise, x, levels, torch.ones_like))
+    assert [frame.level for frame in frames] == levels[1:]
+    assert frames[-1].level is CLEAN
+    assert all(frame.x.shape == frame.x0.shape == x.shape for frame in frames)
+    assert all(frame.x.dtype == frame.x0.dtype == torch.float32 for frame in frames)
+    assert all(frame.x.isfinite().all() for frame in frames)
+    assert len(calls) <= sampler.evaluations * steps
+    assert torch.equal(x, before)  # the start belongs to the caller
+    torch.testing.assert_close(frames[-1].x, frames[-1].x0)  # the last step lands on its x̂_0
+
+
+@every_sampler
+def test_a_trajectory_is_lazy(sampler: Sampler) -> None:
+    calls: list[Level] = []
+
+    def denoise(x: Tensor, level: Level) -> Tensor:
+        calls.append(level)
+        return 0.5 * x
+
+    frames = sampler.trajectory(denoise, torch.ones(1, 1), noise_levels(Flow(), 50), torch.ones_like)
+    assert not calls
+    next(frames)
+    assert 0 < len(calls) <= sampler.evaluations
+
+
+# ── one point: from the right start every sampler keeps the forward marginal ─────────────────────────────────────────
+
+
+@every_deterministic
+@every_schedule
+def test_towards_one_point_the_straight_line_is_exact(sampler: Sampler, schedule: Schedule) -> None:
+    """If the data are one point m, then x_s = alpha_s m + sigma_s eps with the eps one started from, at any step size."""
+    m, eps = torch.randn(2, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    levels = noise_levels(schedule, 5, "log_snr")
+    start = levels[0].alpha * m + levels[0].sigma * eps
+    for x, level in zip(walk(sampler, lambda x, level: m, start, levels), levels, strict=True):
+        expected = level.alpha * m + level.sigma * eps
+        torch.testing.assert_close(x, expected, rtol=0, atol=1e-12 * float(level.scale.clamp(min=1)))
+
+
+# ── Gaussian data: a sampler is a linear map, pushed through impulse by impulse ──────────────────────────────────────
+
+STD = 0.5
+
+
+def exact_variance(level: Level) -> Tensor:
+    return level.alpha**2 * STD**2 + level.sigma**2
+
+
+def output_variance(sampler: Sampler, levels: list[Level]) -> Tensor:
+    """Return the variance of x at every level when x starts with the exact one; no Monte Carlo.
+
+    With D(x) = c(level) x a trajectory is linear in the start and in each noise: row 0 carries the start, and each
+    call for noise gives the next row a 1. Squares add up.
+    """
+    x = torch.zeros(1 + 4 * len(levels), 1, dtype=torch.float64)
+    x[0] = exact_variance(levels[0]).sqrt()
+    calls = iter(range(1, len(x)))
+
+    def impulse(x: Tensor) -> Tensor:
+        noise = torch.zeros_like(x)
+        noise[next(calls)] = 1
+        return noise
+
+    gaussian = Gaussian(torch.zeros(1), STD)
+    return torch.stack([x.square().sum() for x in walk(sampler, gaussian, x, levels, impulse)])
+
+
+def smooth_grid(schedule: Schedule, steps: int) -> list[Level]:
+    """Return levels equally spaced in tau = sigma/(alpha + sigma), from alpha = 0 on: smooth at both ends."""
+    tau = 1 - torch.arange(steps, dtype=torch.float64) / steps
+    return [*(schedule(t) for t in schedule.time_of(2 * ((1 - tau).log() - tau.log()))), CLEAN]
+
+
+def measured_order(error: Callable[[int], float], steps: int) -> float:
+    return math.log2(error(steps) / error(2 * steps))
+
+
+def grids(spacing: str, schedule: Schedule) -> Callable[[int], list[Level]]:
+    return lambda steps: (
+        smooth_grid(schedule, steps) if spacing == "smooth" else noise_levels(schedule, steps, spacing)
+    )
+
+
+GRIDS = [
+    *((schedule, spacing) for schedule in SCHEDULES for spacing in ("karras", "log_snr")),
+    # from alpha = 0 itself
+    *((schedule, "smooth") for schedule in SCHEDULES if schedule(1.0).alpha == 0),
+    (Flow(), "trailing"),
+    (Cosine(T=None), "linspace"),
+    (Linear(T=None, zero_terminal_snr=True), "linspace"),
+]
+every_grid = pytest.mark.parametrize(("schedule", "spacing"), GRIDS, ids=lambda v: v if isinstance(v, str) else name(v))
+
+
+@every_deterministic
+@every_grid
+def test_order_of_convergence_to_the_exact_flow(sampler: Sampler, schedule: Schedule, spacing: str) -> None:
+    """For N(m, s²) the probability-flow ODE keeps z = (x − alpha m)/√(alpha² s² + sigma²), from t = 1 to CLEAN."""
+    m, z = torch.tensor([0.3], dtype=torch.float64), torch.tensor([[1.0], [-0.4]], dtype=torch.float64)
+    gaussian, grid = Gaussian(m, STD), grids(spacing, schedule)
+
+    def error(steps: int) -> float:
+        levels = grid(steps)
+        start = levels[0].alpha * m + exact_variance(levels[0]).sqrt() * z
+        away = [
+            ((x - level.alpha * m) / exact_variance(level).sqrt() - z).abs().max()
+            for x, level in zip(walk(sampler, gaussian, start, levels, no_noise), levels, strict=True)
+        ]
+        return float(max(away))
+
+    assert error(128) < 0.1
+    wanted = 0.8 if sampler.order == 1 else sampler.order - 0.3
+    assert measured_order(error, 64) >= wanted
+
+
+@every_sampler
+@every_grid
+def test_the_variance_converges_to_that_of_the_data(sampler: Sampler, schedule: Schedule, spacing: str) -> None:
+    grid = grids(spacing, schedule)
+
+    def error(steps: int) -> float:
+        levels = grid(steps)
+        exact = torch.stack([exact_variance(level) for level in levels])
+        return float((output_variance(sampler, levels) / exact - 1).abs().max())
+
+    assert error(128) < 0.5
+    assert measured_order(error, 64) >= 0.8
+
+
+@every_sampler
+def test_a_mixture_keeps_its_shares(sampler: Sampler) -> None:
+    """Two far modes of 0.3 and 0.7: the share of samples at each, and their spread, within sampling error."""
+    oracle = Mixture(torch.tensor([[-2.0], [1.0]]).double(), 0.2, torch.tensor([0.3, 0.7]))
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(x: Tensor) -> Tensor:
+        return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+    levels = noise_levels(Cosine(T=None), 60, "log_snr")
+    x = walk(sampler, oracle, noise(torch.empty(4000, 1, dtype=torch.float64)), levels, noise)[-1]
+    right = x > -0.5
+    assert right.double().mean() == pytest.approx(0.7, abs=4 * math.sqrt(0.21 / 4000))
+    assert x[right].mean() == pytest.approx(1, abs=0.04) and x[~right].mean() == pytest.approx(-2, abs=0.04)
+    assert x[right].std() == pytest.approx(0.2, rel=0.15)
+
+
+def test_the_stochastic_share_is_what_eta_says() -> None:
+    """With eta the variance of the noise put in grows as eta², the total stays that of the data as steps grow."""
+    levels = noise_levels(Flow(), 200, "log_snr")
+    for eta in (0.0, 0.3, 1.0):
+        assert output_variance(DDIM(eta=eta), levels)[-1] == pytest.approx(STD**2, rel=0.05)

@@ -1,0 +1,84 @@
+"""What the README promises: its Python runs, and a sampler is one class and one name."""
+
+import re
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from toydiff.metrics.points import energy_distance
+from toydiff.oracle import Gaussian
+from toydiff.samplers import noise_levels
+from toydiff.schedules import Flow
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_ten_lines_train_and_sample():
+    torch.manual_seed(0)
+    code = BLOCKS[0]
+    assert len([line for line in code.splitlines() if line.strip()]) == 10
+    names = {}
+    exec(code.replace("steps=1000", "steps=600").replace("print(", "("), names)
+    x = names["trajectory"][-1].x
+    real = names["data"].draw(500, torch.Generator().manual_seed(0)).x
+    assert x.shape == (500, 2)
+    # 600 steps already resemble the roll more than noise of the same variance does, by far
+    assert energy_distance(x, real) < 0.2 * energy_distance(torch.randn(500, 2), real)
+
+
+@pytest.fixture
+def consistency():
+    names = {"__name__": "somebody_elses_module"}
+    exec(BLOCKS[1], names)
+    return names["Consistency"]
+
+
+def test_a_sampler_from_outside_the_package(consistency):
+    exact = Gaussian(torch.tensor([1.0, -2.0]), std=0.5)
+    noise = torch.Generator().manual_seed(0)
+    x = torch.randn(20_000, 2, generator=noise)
+    levels = noise_levels(Flow(), 10)
+    frames = list(consistency().trajectory(exact, x, levels, lambda like: torch.randn(like.shape, generator=noise)))
+    assert [frame.level for frame in frames] == levels[1:]
+    assert torch.allclose(frames[-1].x.mean(0), torch.tensor([1.0, -2.0]), atol=0.02)
+    total = 1.0  # the variance of x_t, pushed through the gain of each estimate and the fresh noise
+    for t, s in pairwise(levels):
+        gain = t.alpha * 0.25 / (t.alpha**2 * 0.25 + t.sigma**2)
+        total = float((s.alpha * gain) ** 2 * total + s.sigma**2)
+    assert frames[-1].x.var(0).tolist() == pytest.approx([total] * 2, rel=0.05)
+
+
+def test_one_class_and_one_name_reach_the_command_line(tmp_path, consistency):
+    """A copy of the package with the README's class in a file and its name in the union: everything knows it."""
+    shutil.copytree(ROOT / "src" / "toydiff", tmp_path / "toydiff")
+    shutil.copytree(ROOT / "presets", tmp_path / "toydiff" / "_presets")
+    shutil.copytree(ROOT / "checkpoints" / "pretrained", tmp_path / "toydiff" / "_pretrained", dirs_exist_ok=True)
+    (tmp_path / "toydiff" / "samplers" / "consistency.py").write_text(
+        BLOCKS[1].replace(
+            "from toydiff.samplers import Frame, Sampler", "from toydiff.samplers.base import Frame, Sampler"
+        )
+    )
+    union = tmp_path / "toydiff" / "samplers" / "__init__.py"
+    text = union.read_text().replace(
+        "AnySampler = Annotated[DDPM",
+        "from toydiff.samplers.consistency import Consistency\nAnySampler = Annotated[Consistency | DDPM",
+    )
+    union.write_text(text)
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "toydiff", *words],
+            cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "PATH": "", "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    assert "Estimates x_0 and adds fresh noise" in run("inspect", "samplers")
+    assert "consistency, 5 steps" in run(
+        "sample", "exact:moons", "--sampler", "consistency:5", "-n", "50", "-o", "x.npz"
+    )
