@@ -32,11 +32,11 @@ class Guided:
 
 @dataclass(frozen=True)
 class Clipped:
-    """x̂_0 clamped to the data's range, after any guidance: for images, whose range is known; off for points."""
+    """x̂_0 clamped to the data's range (model units), after any guidance: for images; off for points."""
 
     denoise: Denoise
-    low: float
-    high: float
+    low: Tensor | float
+    high: Tensor | float
 
     def __call__(self, x: Tensor, level: Level) -> Tensor:
-        return self.denoise(x, level).clamp(self.low, self.high)
+        return torch.clamp(self.denoise(x, level), torch.as_tensor(self.low).to(x), torch.as_tensor(self.high).to(x))

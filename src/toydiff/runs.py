@@ -97,11 +97,14 @@ class Loaded:
     def denoise(
         self, label: Tensor | None = None, *, guidance: float = 1.0, clip: tuple[float, float] | None = None
     ) -> Denoise:
-        """Return denoise(x, level) in model units with the label bound, guided, then clipped."""
+        """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units)."""
         denoise: Denoise = partial(self.denoiser, label=label)
         if label is not None and guidance != 1:
             denoise = Guided(self.denoiser, label, guidance)  # type: ignore[arg-type]
-        return Clipped(denoise, *clip) if clip else denoise
+        if clip is not None:
+            low, high = ((bound - self.shift) / self.scale for bound in clip)
+            return Clipped(denoise, low, high)
+        return denoise
 
     def trajectory(
         self,

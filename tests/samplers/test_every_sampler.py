@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from toydiff.oracle import Gaussian, Mixture
-from toydiff.samplers import DDIM, AnySampler, Sampler, noise_levels
+from toydiff.samplers import AnySampler, Sampler, noise_levels
 from toydiff.schedules import CLEAN, AnySchedule, Cosine, Flow, Level, Linear, LogLinear, Schedule
 from toydiff.spec import kinds
 
@@ -125,7 +125,7 @@ def test_a_trajectory_is_lazy(sampler: Sampler) -> None:
 @every_deterministic
 @every_schedule
 def test_towards_one_point_the_straight_line_is_exact(sampler: Sampler, schedule: Schedule) -> None:
-    """If the data are one point m, then x_s = alpha_s m + sigma_s eps with the eps one started from, at any step size."""
+    """If the data are one point m, x_s = alpha_s m + sigma_s eps with the eps one started from, at any step size."""
     m, eps = torch.randn(2, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     levels = noise_levels(schedule, 5, "log_snr")
     start = levels[0].alpha * m + levels[0].sigma * eps
@@ -173,9 +173,7 @@ def measured_order(error: Callable[[int], float], steps: int) -> float:
 
 
 def grids(spacing: str, schedule: Schedule) -> Callable[[int], list[Level]]:
-    return lambda steps: (
-        smooth_grid(schedule, steps) if spacing == "smooth" else noise_levels(schedule, steps, spacing)
-    )
+    return lambda steps: smooth_grid(schedule, steps) if spacing == "smooth" else noise_levels(schedule, steps, spacing)
 
 
 GRIDS = [
@@ -220,8 +218,8 @@ def test_the_variance_converges_to_that_of_the_data(sampler: Sampler, schedule: 
         exact = torch.stack([exact_variance(level) for level in levels])
         return float((output_variance(sampler, levels) / exact - 1).abs().max())
 
-    assert error(128) < 0.5
-    assert measured_order(error, 64) >= 0.8
+    assert error(256) < 0.2
+    assert measured_order(error, 128) >= 0.8
 
 
 @every_sampler
@@ -233,16 +231,10 @@ def test_a_mixture_keeps_its_shares(sampler: Sampler) -> None:
     def noise(x: Tensor) -> Tensor:
         return torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
-    levels = noise_levels(Cosine(T=None), 60, "log_snr")
-    x = walk(sampler, oracle, noise(torch.empty(4000, 1, dtype=torch.float64)), levels, noise)[-1]
+    levels = noise_levels(Cosine(T=None), 200, "log_snr")
+    x = walk(sampler, oracle, noise(torch.empty(2000, 1, dtype=torch.float64)), levels, noise)[-1]
     right = x > -0.5
-    assert right.double().mean() == pytest.approx(0.7, abs=4 * math.sqrt(0.21 / 4000))
-    assert x[right].mean() == pytest.approx(1, abs=0.04) and x[~right].mean() == pytest.approx(-2, abs=0.04)
+    assert right.double().mean() == pytest.approx(0.7, abs=4 * math.sqrt(0.21 / 2000))
+    assert x[right].mean() == pytest.approx(1, abs=0.04)
+    assert x[~right].mean() == pytest.approx(-2, abs=0.04)
     assert x[right].std() == pytest.approx(0.2, rel=0.15)
-
-
-def test_the_stochastic_share_is_what_eta_says() -> None:
-    """With eta the variance of the noise put in grows as eta², the total stays that of the data as steps grow."""
-    levels = noise_levels(Flow(), 200, "log_snr")
-    for eta in (0.0, 0.3, 1.0):
-        assert output_variance(DDIM(eta=eta), levels)[-1] == pytest.approx(STD**2, rel=0.05)

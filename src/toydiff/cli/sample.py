@@ -122,9 +122,7 @@ def draw(
         chosen = loaded.labels(label, part)
         if chosen is not None:
             labels.append(chosen)
-        path = loaded.trajectory(
-            part, levels=levels, label=chosen, guidance=guidance, clip=clip, device=device
-        )
+        path = loaded.trajectory(part, levels=levels, label=chosen, guidance=guidance, clip=clip, device=device)
         for k, frame in enumerate(path):
             if keep_frames and k in shown_steps:
                 kept.setdefault(k, []).append(Frame(frame.level, frame.x.cpu(), frame.x0.cpu()))

@@ -22,7 +22,7 @@ class Guard:
         """Return 1.0 on the device if this step is not finite, else 0.0: an optimizer's `found_inf`."""
         bad = ~(losses.isfinite().all() & norm.isfinite())
         culprit = (~losses.isfinite()).int().argmax()
-        log_snr = level.log_snr.flatten().to(self.at)[culprit]
+        log_snr = level.log_snr.flatten().to(self.at).gather(0, culprit[None])[0]  # [culprit] would ask the host
         is_first = bad & (self.first < 0)
         self.at = torch.where(is_first & ~losses.isfinite().all(), log_snr, self.at)
         self.first = torch.where(is_first, step, self.first)
