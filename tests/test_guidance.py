@@ -71,3 +71,10 @@ def test_clipping_keeps_to_the_range_and_comes_after_guidance(denoiser: Denoiser
         assert not inside.all()
         assert torch.equal(kept[inside], free[inside])
         assert torch.equal(kept[free > 0.25], torch.full_like(kept[free > 0.25], 0.25))
+
+
+def test_each_coordinate_may_have_its_own_range() -> None:
+    low, high = torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 0.5], dtype=torch.float64)
+    clipped = Clipped(lambda x, level: 10 * x, low, high)(X, SCHEDULE(0.5))
+    assert clipped.dtype == X.dtype
+    assert torch.equal(clipped, torch.minimum(torch.maximum(10 * X, low), high.float()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,7 @@ class Loaded:
                 raise ConfigurationError(f"unknown label `{shown(name)}`", did_you_mean(name, names))
             return torch.full((len(seeds),), names.index(name) if name in names else int(name))
         frequencies = torch.bincount(self._training_labels(), minlength=len(names)).double().cumsum(0)
-        u = streams.uniform((), seed=seeds, stream="label")
+        u = streams.uniform((), seed=seeds, stream="label").contiguous()
         return torch.searchsorted(frequencies / frequencies[-1], u).clamp(max=len(names) - 1)
 
     def guidance(self, scale: float | None) -> float:
@@ -144,21 +144,41 @@ class Loaded:
                     )
                 yield Frame(frame.level, self.to_data(frame.x), self.to_data(frame.x0))
 
-    def sample(
-        self, n: int, *, seed: int = 0, batch_size: int = 4096, label: str | None = None, **options: Any
-    ) -> Batch:
+    def sample(self, n: int, *, seed: int = 0, label: str | None = None, **options: Any) -> Batch:
         """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
 
-        `options` are those of `trajectory`: sampler, levels, guidance, clip, device.
+        `options` are those of `frames` and `trajectory`: sampler, levels, guidance, clip, device, batch_size.
         """
-        seeds = torch.arange(seed, seed + n)
-        xs, labels = [], []
+        frames, labels = self.frames(torch.arange(seed, seed + n), label=label, **options)
+        return Batch(frames[-1].x, labels)
+
+    def frames(
+        self,
+        seeds: Tensor,
+        *,
+        keep: Iterable[int] = (-1,),
+        levels: list[Level] | None = None,
+        label: str | None = None,
+        batch_size: int = 4096,
+        **options: Any,
+    ) -> tuple[list[Frame], Tensor | None]:
+        """Return the frames numbered `keep` (0: the starting noise, −1: the samples), on the CPU, and any labels.
+
+        Batches bound the memory; a sample is its seed's alone, whatever the batch.
+        """
+        levels = levels or self.config.levels()
+        wanted = {k % len(levels) for k in keep}
+        batches, labels = [], []
         for part in torch.split(seeds, batch_size):
             chosen = self.labels(label, part)
-            *_, last = self.trajectory(part, label=chosen, **options)
-            xs.append(last.x.cpu())
-            labels.append(chosen)
-        return Batch(torch.cat(xs), torch.cat([c for c in labels if c is not None]) if labels[0] is not None else None)
+            path = self.trajectory(part, levels=levels, label=chosen, **options)
+            batches.append([Frame(f.level, f.x.cpu(), f.x0.cpu()) for k, f in enumerate(path) if k in wanted])
+            labels += [] if chosen is None else [chosen]
+        frames = [
+            Frame(same[0].level, torch.cat([f.x for f in same]), torch.cat([f.x0 for f in same]))
+            for same in zip(*batches, strict=True)
+        ]
+        return frames, torch.cat(labels) if labels else None
 
     def to_data(self, x: Tensor) -> Tensor:
         """Return model units in the data's: x · scale + shift."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from inspect import getdoc
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
-from typing_extensions import Self
 
 
 class Spec(BaseModel):

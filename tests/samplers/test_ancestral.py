@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -47,8 +48,10 @@ def test_each_step_is_algorithm_2_in_its_beta_form(schedule: Schedule, betas: An
     for i, (t, s) in enumerate(pairwise(levels)):
         k = T - 1 - i  # t = T … 1 is k + 1
 
-        def denoise(x: Tensor, level: Level, k: int = k) -> Tensor:  # what ε̂ = eps means for x̂_0
-            return (x - float((1 - alpha_bar[k]) ** 0.5) * eps) / float(alpha_bar[k] ** 0.5)
+        def denoise(x: Tensor, level: Level, k: int = k) -> Tensor:  # the x̂_0 that ε̂ = eps stands for
+            a = float(alpha_bar[k])
+            x0: Tensor = (x - math.sqrt(1 - a) * eps) / math.sqrt(a)
+            return x0
 
         [frame] = DDPM(variance=variance).trajectory(denoise, x, [t, s], lambda x: z)
         mean = (x - betas[k] / (1 - alpha_bar[k]) ** 0.5 * eps) / (1 - betas[k]) ** 0.5

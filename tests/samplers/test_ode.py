@@ -42,7 +42,7 @@ def test_ddim_on_one_gaussian_is_a_product_of_known_factors(schedule: Schedule) 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("std", [0.5, 2.0])
 def test_the_variance_of_ddim_on_gaussian_data_is_the_recursion(schedule: Schedule, eta: float, std: float) -> None:
-    """var(x_s) = A² var(x_t) + eta² β̃, A from x̂_0 = c x_t, ε̂ = (1 − alpha_t c)/sigma_t x_t (Song et al. 2021, eq. 12)."""
+    """var(x_s) = A² var(x_t) + eta² β̃, A from x̂_0 = c x_t, ε̂ = (x_t − alpha_t x̂_0)/sigma_t (Song et al. 2021)."""
     levels = noise_levels(schedule, 25)
     steps = len(levels) - 1
     x = torch.eye(steps + 1, 1, dtype=torch.float64)

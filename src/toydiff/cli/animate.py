@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 @options.guarded
 def animate(
     name: options.Name = None,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[to FORMAT]", help="mp4, gif, webp or png.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="to FORMAT", help="mp4, gif, webp or png.")] = None,
     checkpoint: options.Checkpoint = None,
     what: Annotated[str, typer.Option(help="reverse (noise to data) or forward (data to noise).")] = "reverse",
     frames: Annotated[int, typer.Option(help="Frames of the film.", min=2, max=10_000)] = 40,
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 20.0,
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 15.0,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=64, max=4096)] = 720,
     n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
     sampler: options.SamplerOption = None,
@@ -58,6 +58,10 @@ def animate(
     to = format_of(words or [], to)
     if what not in ("reverse", "forward"):
         raise ConfigurationError(f"unknown film `{shown(what)}`", "Known: forward, reverse.")
+    if what == "forward":
+        refuse_sampling(
+            sampler=sampler, steps=steps, spacing=spacing, eta=eta, guidance=guidance, label=label, set=sets
+        )
     wanted = options.one_name(name, checkpoint)
     found = find(wanted, runs_dir(runs))
     chosen, steps = check_sampler_words(sampler, steps)
@@ -65,7 +69,7 @@ def animate(
     out = choose_output(output, to, Path(stem).stem if stem.endswith(".pt") else Path(stem).name, FILM_FORMATS)
     kind = out.suffix.lstrip(".").lower()
     if not 0 < fps <= (50 if kind == "gif" else 240):
-        raise ConfigurationError(f"{fps:g} frames a second in a {kind}", "Take a rate up to 50 for gif, 240 otherwise.")
+        raise ConfigurationError(f"{fps:g} frames a second for {kind}", "Take a rate up to 50 for gif, 240 otherwise.")
     first, count = options.parse_seeds(seed, n, 2000)
     refuse_existing(out)
     check_writable(out)
@@ -74,7 +78,7 @@ def animate(
     import torch
 
     from toydiff.runs import load
-    from toydiff.viz.film import save_film
+    from toydiff.viz.film import HOLD, save_film
     from toydiff.viz.frames import points_film
     from toydiff.viz.process import level_caption
     from toydiff.viz.style import class_colours, robust_limits
@@ -83,8 +87,11 @@ def animate(
     loaded = load(found, device=where)
     loaded = _with_steps(loaded, frames, chosen, steps, spacing, eta, sets or [])
     seeds = torch.arange(first, first + count)
-    labels = loaded.labels(label, seeds)
-    film = forward(loaded, seeds, frames) if what == "forward" else reverse(loaded, seeds, labels, guidance, where)
+    if what == "forward":
+        film, labels = forward(loaded, seeds, frames)
+    else:
+        labels = loaded.labels(label, seeds)
+        film = loaded.trajectory(seeds, label=labels, guidance=loaded.guidance(guidance), device=where)
     shots = evenly(list(film), frames)
     data = loaded.data.draw(max(count, 2000), torch.Generator().manual_seed(0)).x
     save_film(
@@ -98,10 +105,11 @@ def animate(
             overlay=data[:2000] if overlay else None,
         ),
         fps=fps,
+        hold=(0, 0) if kind == "mp4" else HOLD,  # an mp4 has just the frames asked for, at one rate
     )
     how = described(loaded) if what == "reverse" else "the forward process"
     talk.result(
-        f"{out}: {len(shots)} frames of {count:,} points, {how}",
+        f"{shown(out)}: {len(shots)} frames of {count:,} points, {how}",
         {"output": str(out), "frames": len(shots), "fps": fps, "n": count, "model": loaded.name},
     )
 
@@ -135,26 +143,27 @@ def _with_steps(
     return with_sampling(loaded, sampler=sampler, steps=steps or most, spacing=spacing, eta=eta, sets=sets)
 
 
-def reverse(
-    loaded: Loaded, seeds: Tensor, labels: Tensor | None, guidance: float | None, device: str
-) -> Iterator[Frame]:
-    """Yield the sampler's own frames, from noise to data."""
-    scale = 1.0 if guidance is None else guidance
-    return loaded.trajectory(seeds, label=labels, guidance=scale, device=device)
+def refuse_sampling(**given: object) -> None:
+    """Raise ConfigurationError for options about sampling: nothing is sampled on the way from data to noise."""
+    if extra := [f"--{name}" for name, value in given.items() if value not in (None, [])]:
+        raise ConfigurationError(
+            f"--what forward samples nothing: {', '.join(extra)} would have no effect", "Leave them out."
+        )
 
 
-def forward(loaded: Loaded, seeds: Tensor, frames: int) -> Iterator[Frame]:
-    """Yield x_t = alpha x_0 + sigma eps from data to noise, one eps a point."""
+def forward(loaded: Loaded, seeds: Tensor, frames: int) -> tuple[Iterator[Frame], Tensor | None]:
+    """Return frames of x_t = alpha x_0 + sigma eps from data to noise, one eps a point, and the points' labels."""
     import torch
 
     from toydiff.samplers import Frame
     from toydiff.training import streams
 
-    x0 = (loaded.data.draw(len(seeds), streams.generator(int(seeds[0]), "film")).x - loaded.shift) / loaded.scale
+    batch = loaded.data.draw(len(seeds), streams.generator(int(seeds[0]), "film"))
+    x0 = (batch.x - loaded.shift) / loaded.scale
     eps = streams.normal(loaded.data.shape, seed=seeds, stream="film")
-    for t in torch.linspace(0, 1, frames, dtype=torch.float64):
-        level = loaded.schedule(t)
-        yield Frame(level, loaded.to_data(level.alpha * x0 + level.sigma * eps), loaded.to_data(x0))
+    levels = [loaded.schedule(t) for t in torch.linspace(0, 1, frames, dtype=torch.float64)]
+    film = (Frame(level, loaded.to_data(level.alpha * x0 + level.sigma * eps), batch.x) for level in levels)
+    return film, batch.label
 
 
 def evenly(shots: list[Frame], frames: int) -> list[Frame]:

@@ -32,7 +32,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return a TOML file's content; ToydiffError naming file and line if it is none."""
     try:
         return tomllib.loads(read_bytes(path, CONFIG_LIMIT).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also bytes that are no text, numbers without end
         raise ToydiffError(f"{shown(path)} is not valid TOML: {error}", "See presets/ for examples.") from error
 
 

@@ -76,7 +76,7 @@ def show(
         figure = scatter(batch.x, f"{data.kind}: {n:,} points", batch.label, data.label_names)
     save_png(out, figure, {"toydiff": f"data {data.kind}, seed {seed}"})
     talk.result(
-        f"{out}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")}
+        f"{shown(out)}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")}
     )
 
 
@@ -104,7 +104,7 @@ def export(
 
     (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
     talk.result(
-        f"{out}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")}
+        f"{shown(out)}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")}
     )
 
 
@@ -150,7 +150,9 @@ def stats(
             return ", ".join(number(v) for v in value)
         if isinstance(value, dict):
             return ", ".join(f"{k} {v:.1%}" for k, v in value.items()) or "none"
-        return "not known" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+        return (
+            "not known" if value is None else f"{round(value, 4) + 0.0:.4f}" if isinstance(value, float) else str(value)
+        )
 
     talk.result(table(("", ""), [(key.replace("_", " "), number(value)) for key, value in facts.items()]), facts)
 

@@ -70,11 +70,11 @@ def inspect(
         talk.note(f"the preset {preset}; it has not been trained here")
         run = resolve(configuration_layers(preset, None, [], {})).run
     elif found.kind in ("exact", "data"):
-        from toydiff.runs import data_of, load
-
-        run = load(found).config if found.kind == "exact" else None
-        if run is None:
-            raise ConfigurationError(f"{shown(wanted)} is a data set", f"toydiff data show {data_of(found.value).kind}")
+        data = found.value.partition("@")[0]
+        raise ConfigurationError(
+            f"`{shown(wanted)}` is {found.why}: there is no network to inspect",
+            f"Look at it with: toydiff data stats {data}, toydiff data show {data}",
+        )
     else:
         talk.note(found.why)
         from toydiff import checkpoint as checkpoints
@@ -91,7 +91,7 @@ def inspect(
         save_png(
             out, schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule"), {"toydiff": wanted}
         )
-        talk.result(f"{out}: {facts['schedule']['words']}", {"output": str(out), **facts["schedule"]})
+        talk.result(f"{shown(out)}: {facts['schedule']['words']}", {"output": str(out), **facts["schedule"]})
         return
     show = facts["network"] if model else facts
     talk.result(_network_text(facts) if model else _text(run, facts), show)

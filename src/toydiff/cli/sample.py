@@ -75,16 +75,20 @@ def sample(
 
     import torch
 
+    from toydiff.data import Batch
     from toydiff.runs import load
 
     where = options.choose_device(device)
     loaded = load(found, weights=weights, device=where)
     loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
     seeds, scale = torch.arange(first, first + count), loaded.guidance(guidance)
-    samples, frames = draw(loaded, seeds, label, scale, bounds, where, show_process)
+    last = loaded.config.sampling.steps
+    keep = {round(k * last / (PANELS - 1)) for k in range(PANELS)} if show_process else {last}
+    frames, labels = loaded.frames(seeds, keep=keep, label=label, guidance=scale, clip=bounds, device=where)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     text = {"toydiff": command, "seeds": f"{first}-{first + count - 1}", "sampler": described(loaded)}
-    write(loaded, samples, seeds, frames, out, text)
+    samples = Batch(frames[-1].x, labels)
+    write(loaded, samples, seeds, frames if show_process else [], out, text)
     talk.result(
         f"{shown(out)}: {count:,} samples of {shown(loaded.name)}, {described(loaded)}",
         {
@@ -95,43 +99,6 @@ def sample(
             "model": loaded.name,
         },
     )
-
-
-def draw(
-    loaded: Loaded,
-    seeds: Tensor,
-    label: str | None,
-    guidance: float,
-    clip: tuple[float, float] | None,
-    device: str,
-    keep_frames: bool,
-    batch_size: int = 4096,
-) -> tuple[Batch, list[Frame]]:
-    """Return the samples, and the frames that `PANELS` panels will show if they are to be kept."""
-    import torch
-
-    from toydiff.data import Batch
-    from toydiff.samplers import Frame
-
-    levels = loaded.config.levels()
-    shown_steps = {round(k * (len(levels) - 1) / (PANELS - 1)) for k in range(PANELS)}
-    xs: list[Tensor] = []
-    labels: list[Tensor] = []
-    kept: dict[int, list[Frame]] = {}
-    for part in torch.split(seeds, batch_size):
-        chosen = loaded.labels(label, part)
-        if chosen is not None:
-            labels.append(chosen)
-        path = loaded.trajectory(part, levels=levels, label=chosen, guidance=guidance, clip=clip, device=device)
-        for k, frame in enumerate(path):
-            if keep_frames and k in shown_steps:
-                kept.setdefault(k, []).append(Frame(frame.level, frame.x.cpu(), frame.x0.cpu()))
-        xs.append(frame.x.cpu())
-    frames = [
-        Frame(parts[0].level, torch.cat([p.x for p in parts]), torch.cat([p.x0 for p in parts]))
-        for parts in kept.values()
-    ]
-    return Batch(torch.cat(xs), torch.cat(labels) if labels else None), frames
 
 
 def write(loaded: Loaded, samples: Batch, seeds: Tensor, frames: list[Frame], out: Path, text: dict[str, str]) -> None:

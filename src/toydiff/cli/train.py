@@ -33,7 +33,7 @@ SMOKE_MORE = ("record.sample_every=10", "record.validation=100", "sampling.n=64"
 @options.guarded
 def train(
     preset: Annotated[
-        str | None, typer.Argument(metavar="[PRESET]", help="What to train.", autocompletion=options.complete_preset)
+        str | None, typer.Argument(metavar="PRESET", help="What to train.", autocompletion=options.complete_preset)
     ] = None,
     preset_option: Annotated[
         str | None, typer.Option("--preset", help="The same as PRESET.", autocompletion=options.complete_preset)
@@ -142,15 +142,16 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         talk.note(f"To go on: toydiff resume {shown(folder.name)}")
         raise typer.Exit(128 + trainer.stop)
     draw_curves(trainer)
-    best = trainer.best or {"loss": float("nan"), "step": step.step}
+    best = trainer.best
+    judged = f"validation loss {best['loss']:.5f} (best, at step {best['step']:,})" if best else "not validated yet"
     if step.step < step.total:
         talk.note(f"time is up at step {step.step:,} of {step.total:,}; to go on: toydiff resume {shown(folder.name)}")
     summary = {
         "step": step.step, "seconds": round(trainer.seconds, 2), "best": trainer.best, "folder": str(folder),
     }  # fmt: skip
     talk.result(
-        f"trained {step.step - trainer.start:,} steps in {trainer.seconds:.1f} s; validation loss {best['loss']:.5f} "
-        f"(best, at step {best['step']:,})\n{shown(folder)}: best.pt, latest.pt, samples/, loss.png, metrics.jsonl",
+        f"trained {step.step - trainer.start:,} steps in {trainer.seconds:.1f} s; {judged}\n"
+        f"{shown(folder)}: {'best.pt, ' if best else ''}latest.pt, samples/, loss.png, metrics.jsonl",
         summary,
     )
     for command in (

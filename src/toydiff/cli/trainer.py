@@ -42,7 +42,7 @@ class Trainer:
         self.window: Tensor = torch.tensor(window[0], dtype=torch.float64, device=device)
         self.count: int = window[1]
         self.metrics = read_metrics(folder / "metrics.jsonl", self.start)
-        self.timing: list[dict[str, Any]] = []
+        self.timing = read_metrics(folder / "timing.jsonl", self.start)
         self.stop: int | None = None
         self.saved_at = self.start if self.state else -1
 
@@ -131,7 +131,7 @@ class Trainer:
         self.window.zero_()
         self.count = 0
         self._add(row, on_metrics)
-        self.timing.append({"step": step.step, "seconds": round(time.monotonic() - began, 3)})
+        self.timing.append({"step": step.step, "seconds": round(time.monotonic() - began, 3)})  # of this attempt
         progress.update(step.step, row["loss"], step.lr, row["grad_norm"])
         self.board.training(row)
 

@@ -25,6 +25,12 @@ class VariancePreserving(Schedule):
     T: Annotated[int, Field(ge=1, le=100_000)] | None = 1000
     zero_terminal_snr: bool = False
 
+    @model_validator(mode="after")
+    def _room_to_rescale(self) -> Self:
+        if self.zero_terminal_snr and self.T == 1:
+            raise ValueError("zero_terminal_snr needs at least T = 2 steps")
+        return self
+
     def betas(self) -> Tensor:
         """Return β_1 … β_T, (T,) float64."""
         raise NotImplementedError
