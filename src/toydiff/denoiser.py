@@ -8,7 +8,7 @@ are functions of the level alone. With x_t = alpha · x_0 + sigma · eps, one de
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.schedules import LOG_SNR_BOUND, Level, Schedule
 from toydiff.spec import Spec
+
+if TYPE_CHECKING:  # shapes are checked in tests only
+    from jaxtyping import Float, Int
 
 Target = Literal["eps", "x0", "v", "score", "edm", "flow"]
 
@@ -121,7 +124,9 @@ class Denoiser(nn.Module):
         """Return (a, b) of F = a · x_0 + b · eps at `level`."""
         return target_coefficients(self.target, level, self.sigma_data)
 
-    def forward(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, " B *shape"], level: Level, label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, " B *shape"]:
         """Return E[x_0 | x_t], (B, …) like x, for x_t at any level; at CLEAN that is x itself."""
         if level.sigma.ndim == 0 and level.sigma == 0:
             return x / level.alpha

@@ -13,6 +13,8 @@ from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.spec import Spec, kinds
 
 Tree = dict[str, Any]
+DEEPEST = 20
+"""Tables in tables that a file may have: no configuration comes near, and Python's recursion has an end."""
 
 
 class Layer(NamedTuple):
@@ -30,6 +32,8 @@ def table_layer(source: str, table: Mapping[str, Any]) -> Layer:
 def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in sorted(table.items(), key=lambda item: item[0] != "kind"):
         if isinstance(value, Mapping):
+            if prefix.count(".") >= DEEPEST:
+                raise ConfigurationError(f"`{prefix[:60]}…` is a table in a table in a table too many")
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -44,9 +48,10 @@ def parse_set(assignment: str) -> tuple[str, Any]:
             f"`--set {assignment}` is not an assignment", "Write a.b=value, for example: --set training.clip=0.5"
         )
     try:
-        return path, tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return path, text.strip()
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits
+        table = {}
+    return path, table["value"] if table.keys() == {"value"} else text.strip()  # a line break could add other keys
 
 
 class Resolved(NamedTuple):
@@ -65,11 +70,12 @@ def resolve(layers: Sequence[Layer], base: Run | None = None) -> Resolved:
     sources: dict[str, str] = {}
     problems: list[str] = []
     for source, values in layers:
-        for path, value in values:
-            try:
-                _assign(tree, sources, path, None if value == "none" else value, source)
-            except ConfigurationError as error:
-                problems.append(error.message)
+        for path, given in values:
+            for key, value in _leaves({path: given}):
+                try:
+                    _assign(tree, sources, key, None if value == "none" else value, source)
+                except ConfigurationError as error:
+                    problems.append(error.message)
     try:
         run = Run.model_validate(tree)
     except ValidationError as error:
@@ -89,6 +95,8 @@ def _assign(tree: Tree, sources: dict[str, str], path: str, value: Any, source: 
         if not isinstance(inside, dict):
             raise ConfigurationError(f"{path}: `{'.'.join(tables[: depth + 1])}` is a value, not a table")
         tree = inside
+    if key == "kind" and not isinstance(value, str):
+        raise ConfigurationError(f"{path} = {_shown(value)}: a kind is a name")
     if key == "kind" and value != tree.get("kind"):
         tree.clear()
         for known in [k for k in sources if k.startswith(path.removesuffix("kind"))]:
@@ -122,6 +130,7 @@ def _explain(detail: Any, tree: Tree) -> list[str]:
             lines = str(detail["ctx"]["error"]).splitlines()
             return [f"{name}: {line}" if name else line for line in lines]
     message = detail["msg"].replace("Input should be a valid", "should be a").replace("Input should", "should")
+    message = message.replace("should be a integer", "should be a whole number")
     return [f"{name} = {shown}: {message[0].lower()}{message[1:]}"]
 
 

@@ -19,12 +19,12 @@ def test_sliced_w2_of_a_shift():
     x = draw(1000, 0)
     # W2² of a projection is (shift · direction)², whose mean over directions in the plane is |shift|²/2
     assert sliced_w2(x, x + torch.tensor([3.0, 4.0])) == pytest.approx(5 / math.sqrt(2), rel=0.03)
-    assert sliced_w2(x, x[torch.randperm(1000)]) == 0
+    assert sliced_w2(x, x[torch.randperm(1000)]) < 1e-12
 
 
 def test_sliced_w2_of_two_gaussians():
     # N(0, 1) and N(0, 4) have W2 = |1 − 2| in every direction
-    assert sliced_w2(draw(100_000, 0), 2 * draw(100_000, 1)) == pytest.approx(1, abs=0.02)
+    assert sliced_w2(draw(20_000, 0), 2 * draw(20_000, 1)) == pytest.approx(1, abs=0.02)
 
 
 def test_energy_distance_on_a_line():

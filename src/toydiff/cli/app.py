@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -49,6 +50,11 @@ def _options(
 
 def main() -> None:
     """Run the command line; `--resume auto` is `--resume`, whose value may be left out."""
+    for name in ("stdout", "stderr"):
+        if (stream := getattr(sys, name)) is None:  # closed by the shell: print would turn to the other one
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        else:
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Greek letters is no reason to fail
     arguments = sys.argv[1:]
     for k in range(len(arguments) - 1, 0, -1):
         if arguments[k - 1 : k + 1] == ["--resume", "auto"]:

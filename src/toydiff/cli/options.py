@@ -29,7 +29,7 @@ def guarded(command: Function) -> Function:
         except ToydiffError as error:
             if debug:
                 raise
-            report(error)
+            report(error, kwargs.get("log_file"))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             print("interrupted", file=sys.stderr)
@@ -44,7 +44,8 @@ def guarded(command: Function) -> Function:
                 raise
             what = f"{type(error).__name__}: {error}".splitlines()[0]
             report(
-                ToydiffError(f"something went wrong inside toydiff ({what})", "Run again with --debug to see where.")
+                ToydiffError(f"something went wrong inside toydiff ({what})", "Run again with --debug to see where."),
+                kwargs.get("log_file"),
             )
             raise typer.Exit(1) from error
 

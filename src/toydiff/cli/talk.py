@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,19 +40,23 @@ class Talk:
 
     def result(self, text: str, data: Any = None) -> None:
         """Print a result on stdout: `text`, or with --json the document `data`."""
-        if self.json:
-            print(json.dumps(data, ensure_ascii=False), flush=True)
-        elif text:
-            print(text, flush=True)
-        self._write("result", text)
+        if self.json or text:
+            try:
+                print(json.dumps(data, ensure_ascii=False) if self.json else text, flush=True)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails again at its end
+                raise ToydiffError(f"cannot print the result: {error.strerror}", "Where does stdout go?") from error
+        self.log("result", text)
 
     def _say(self, level: str, text: str, visible: bool) -> None:
         if visible:
             self.console.print(text, style="yellow" if level == "warning" else None)
         if visible or level == "debug":
-            self._write(level, text)
+            self.log(level, text)
 
-    def _write(self, level: str, text: str) -> None:
+    def log(self, level: str, text: str) -> None:
         """Append to the log file: JSON lines if it is called so, else plain lines."""
         if self._log is None:
             return
@@ -66,11 +72,13 @@ class Talk:
             ) from error
 
 
-def report(error: ToydiffError) -> None:
-    """Print an error and what to do about it on stderr."""
+def report(error: ToydiffError, log_file: Path | None = None) -> None:
+    """Print an error and what to do about it on stderr, and in the log file, if it is not the one at fault."""
     print(f"error: {shown_lines(error.message)}", file=sys.stderr)
     if error.hint:
         print(f"  {shown_lines(error.hint)}", file=sys.stderr)
+    with suppress(ToydiffError):
+        Talk(log_file=log_file).log("error", shown_lines(error.message))
 
 
 def shown_lines(text: str) -> str:

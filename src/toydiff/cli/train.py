@@ -16,7 +16,7 @@ from toydiff.cli.configure import configuration_layers, to_toml, which_preset
 from toydiff.cli.nouns import NOUNS
 from toydiff.cli.sample import free_name
 from toydiff.cli.talk import Talk
-from toydiff.errors import ConfigurationError
+from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
 from toydiff.names import checkpoint_in, preset_names, run_folders, runs_dir
 
@@ -92,7 +92,7 @@ def train(
             _go(run, Path(scratch) / (name or "smoke"), chosen, talk, where_to, None, seconds)
         talk.note("smoke test passed: trained, validated, saved and sampled; nothing is left behind")
         return
-    folder = _folder_to_resume(run, where, name) if resume else None
+    folder = _folder_to_resume(run, where, name, talk) if resume else None
     checkpoint = checkpoint_in(folder, "latest.pt") if folder else None
     folder = folder or new_folder(where, name or f"{chosen or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     if dry_run:
@@ -135,7 +135,7 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     step = trainer.train(seconds, on_metrics)
     if step is None:
         return
-    if trainer.stop is not None:
+    if trainer.stop is not None and step.step < step.total:
         talk.note(
             f"stopped by {signal.Signals(trainer.stop).name} at step {step.step:,}; saved {shown(folder / 'latest.pt')}"
         )
@@ -211,7 +211,7 @@ def new_folder(where: Path, name: str) -> Path:
     return free_name(where / name)
 
 
-def _folder_to_resume(run: Run, where: Path, name: str | None) -> Path | None:
+def _folder_to_resume(run: Run, where: Path, name: str | None, talk: Talk) -> Path | None:
     """Return the run of that name, else the newest unfinished run of the same configuration; None: start anew."""
     from toydiff import checkpoint as checkpoints
     from toydiff.runs import run_of
@@ -219,7 +219,7 @@ def _folder_to_resume(run: Run, where: Path, name: str | None) -> Path | None:
     if name is not None:
         folder = where / name
         if (saved := checkpoint_in(folder, "latest.pt")) is not None:
-            before = run_of(checkpoints.load(saved).header, saved)
+            before = run_of(checkpoints.read_header(saved), saved)
             if before != run:
                 raise ConfigurationError(
                     f"the run {shown(folder)} was started with another configuration",
@@ -229,7 +229,11 @@ def _folder_to_resume(run: Run, where: Path, name: str | None) -> Path | None:
     for folder in run_folders(where):
         if (saved := checkpoint_in(folder, "latest.pt")) is None:
             continue
-        header = checkpoints.load(saved).header
+        try:
+            header = checkpoints.read_header(saved)
+        except ToydiffError as error:  # perhaps of another experiment: no reason to stop, but worth knowing
+            talk.warn(f"{error.message}; it is not considered")
+            continue
         if header.get("config") == run.model_dump(mode="json") and header["step"] < header["total"]:
             return folder
     return None

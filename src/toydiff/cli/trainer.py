@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.environment import environment, fingerprint
 from toydiff.errors import ToydiffError
-from toydiff.files import write_text
+from toydiff.files import atomic_write, write_text
 from toydiff.names import Found
 from toydiff.runs import Loaded
 from toydiff.training import Step, Validator, fit
@@ -44,7 +45,6 @@ class Trainer:
         self.metrics = read_metrics(folder / "metrics.jsonl", self.start)
         self.timing = read_metrics(folder / "timing.jsonl", self.start)
         self.stop: int | None = None
-        self.saved_at = self.start if self.state else -1
 
     def train(
         self, max_time: float | None = None, on_metrics: Callable[[dict[str, Any]], None] | None = None
@@ -154,6 +154,10 @@ class Trainer:
 
     def _save(self, step: Step, name: str = "latest.pt") -> None:
         step.guard.check()
+        if name == "latest.pt":  # metrics first: a crash between the two leaves rows too many, never too few
+            write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.metrics))
+            write_text(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in self.timing))
+            self._keep_previous()
         checkpoints.save(
             self.folder / name,
             header=self._header(step),
@@ -161,13 +165,14 @@ class Trainer:
             ema=step.ema.state_dict(),
             optimizer=step.optimizer.state_dict(),
         )
-        if name != "latest.pt":
-            return
-        self.saved_at = step.step
-        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.metrics))
-        write_text(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in self.timing))
-        if step.step in self.run.record.keep:
+        if name == "latest.pt" and step.step in self.run.record.keep:
             self._save(step, f"step-{step.step}.pt")
+
+    def _keep_previous(self) -> None:
+        """Copy latest.pt to latest.prev.pt: a disk that damages one may spare the other."""
+        if (latest := self.folder / "latest.pt").is_file():
+            with atomic_write(self.folder / "latest.prev.pt") as file, latest.open("rb") as old:
+                shutil.copyfileobj(old, file)
 
     def _header(self, step: Step) -> dict[str, Any]:
         return {

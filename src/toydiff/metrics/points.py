@@ -19,7 +19,7 @@ def sliced_w2(x: Tensor, y: Tensor, projections: int = 512) -> float:
     x, y = x.flatten(1).double(), y.flatten(1).double()
     direction = torch.randn(x.shape[1], projections, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     direction /= direction.norm(dim=0)
-    difference = (x @ direction).sort(0).values - (y @ direction).sort(0).values
+    difference = (direction.T @ x.T).sort().values - (direction.T @ y.T).sort().values
     return float(difference.square().mean().sqrt())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from toydiff.networks.embedding import AnyEmbedding, SinusoidalLogSNR
 from toydiff.schedules import Level
 from toydiff.spec import Spec
+
+if TYPE_CHECKING:  # shapes are checked in tests only
+    from jaxtyping import Float, Int
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 
@@ -62,7 +65,9 @@ class MLPNetwork(nn.Module):
         nn.init.zeros_(self.last.weight)  # the first prediction is 0, the mean of every target
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, " B *shape"], level: Level, label: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, " B *shape"]:
         flat = x.flatten(1)
         features = [flat]
         if self.frequencies is not None:

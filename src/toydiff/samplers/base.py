@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -11,13 +11,16 @@ from toydiff.denoiser import Denoise
 from toydiff.schedules import Level
 from toydiff.spec import Spec
 
+if TYPE_CHECKING:  # shapes are checked in tests only
+    from jaxtyping import Float
+
 
 class Frame(NamedTuple):
     """One step of a trajectory: x_s at the level it has reached, and the x̂_0 that led there, both (B, …)."""
 
     level: Level
-    x: Tensor
-    x0: Tensor
+    x: Float[Tensor, " B *shape"]
+    x0: Float[Tensor, " B *shape"]
 
 
 class Sampler(Spec):
