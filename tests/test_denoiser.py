@@ -302,7 +302,7 @@ def test_the_loss_is_the_weighted_mean_square_a_sample(target: Target, kind: str
     x0, eps = torch.randn(2, 6, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     level = Flow()(torch.linspace(0.1, 0.9, 6, dtype=torch.float64).reshape(6, 1, 1, 1))
     weight = make(kind)
-    denoiser = Denoiser(Answers(lambda x, level: 0 * x), target, Flow(), sigma_data=0.5)
+    denoiser = Denoiser(Answers(lambda x, level: x.cos()), target, Flow(), sigma_data=0.5)
     alpha, sigma = level.alpha, level.sigma
     F = {  # each target as its paper writes it
         "eps": eps,
@@ -313,7 +313,8 @@ def test_the_loss_is_the_weighted_mean_square_a_sample(target: Target, kind: str
         "edm": (x0 - 0.25 * alpha / (0.25 * alpha**2 + sigma**2) * (alpha * x0 + sigma * eps))
         * ((0.25 * alpha**2 + sigma**2).sqrt() / (0.5 * sigma)),  # (D − c_skip x)/c_out, in x/alpha and sigma/alpha
     }[target]
-    expected = weigh(weight, target, level, 0.5).flatten() * F.square().mean((1, 2, 3))
+    x = (alpha * x0 + sigma * eps) / (0.25 * alpha**2 + sigma**2).sqrt()
+    expected = weigh(weight, target, level, 0.5).flatten() * (x.cos() - F).square().mean((1, 2, 3))
     torch.testing.assert_close(denoiser.loss(x0, level, eps, weight=weight), expected, rtol=1e-11, atol=0)
 
 
@@ -371,6 +372,14 @@ def test_the_exact_denoiser_minimises_the_loss(target: Target, kind: str, t: flo
         assert min(up, down) > floor
         assert (up - down) / 0.2 == pytest.approx(0, abs=1e-9 * max(1, w_level))  # the gradient is zero
         assert (up + down) / 2 - floor == pytest.approx(0.01 * rise, rel=1e-7)
+
+
+def test_what_the_score_network_learns_is_sigma_times_the_score() -> None:
+    """E[F | x_t] = sigma ∇ log p(x_t), sign included."""
+    x = torch.linspace(-3, 3, 13, dtype=torch.float64)[:, None]
+    for level in moderate(Linear(T=None)):
+        expected = level.sigma * MIXTURE.score(x, level)
+        torch.testing.assert_close(exact_target(MIXTURE, "score", x, level), expected, rtol=1e-8, atol=1e-8)
 
 
 @every_target

@@ -270,6 +270,8 @@ def test_senseless_numbers_are_refused() -> None:
         EDM(sigma_min=80, sigma_max=80)
     with pytest.raises(ValueError, match="start"):
         Sigmoid(start=3, end=-3)
+    with pytest.raises(ValueError, match="at least T = 2"):
+        Linear(T=1, zero_terminal_snr=True)  # nothing is left to rescale
 
 
 # ── the inverse ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -119,7 +120,7 @@ def _explain(detail: Any, tree: Tree) -> list[str]:
     name, shown = ".".join(path), _shown(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
-            hint = did_you_mean(path[-1], model.model_fields) if model else ""
+            hint = _elsewhere(path, tree) or (did_you_mean(path[-1], model.model_fields) if model else "")
             return [f"{name}: unknown key. {hint}"]
         case "union_tag_invalid":
             tags = [tag.strip(" '") for tag in detail["ctx"]["expected_tags"].split(",")]
@@ -132,6 +133,16 @@ def _explain(detail: Any, tree: Tree) -> list[str]:
     message = detail["msg"].replace("Input should be a valid", "should be a").replace("Input should", "should")
     message = message.replace("should be a integer", "should be a whole number")
     return [f"{name} = {shown}: {message[0].lower()}{message[1:]}"]
+
+
+def _elsewhere(path: list[str], tree: Tree) -> str:
+    """Return "Did you mean a.b.c?" if a key of almost that name lies in another table, and none does in this one."""
+    leaves = [leaf for leaf, _ in _leaves(tree) if leaf != ".".join(path)]
+    here = [leaf.split(".")[-1] for leaf in leaves if leaf.split(".")[:-1] == path[:-1]]
+    if get_close_matches(path[-1], here, n=1, cutoff=0.5):
+        return ""
+    nearest = get_close_matches(path[-1], [leaf.split(".")[-1] for leaf in leaves], n=1, cutoff=0.7)
+    return f"Did you mean `{next(leaf for leaf in leaves if leaf.endswith(f'.{nearest[0]}'))}`?" if nearest else ""
 
 
 def _shown(value: Any) -> str:

@@ -61,6 +61,7 @@ def test_discrete_draws_every_knot_equally_often(schedule: Schedule) -> None:
     knots, counts = torch.unique(level.t, return_counts=True)
     assert torch.equal(knots, schedule.knots().t)
     assert (counts == 1000 // len(knots)).all()
+    assert (level.t.diff(dim=0) >= 0).all()  # u from 0 to 1 goes from clean to noisy, as in the other densities
 
 
 def test_discrete_on_a_continuous_schedule_is_an_error() -> None:

@@ -41,8 +41,8 @@ def test_the_update_is_the_formula_and_leaves_the_model_alone() -> None:
     model, average = nn.Linear(3, 2), nn.Linear(3, 2)
     ema, before = EMA(half_life=0.1, ramp=1), [p.detach().clone() for p in average.parameters()]
     weights = [p.detach().clone() for p in model.parameters()]
-    ema.update(average, model, 50, 100)
-    decay = 0.5**0.1
+    ema.update(average, model, 5, 100)
+    decay = 0.5**0.2  # still on the ramp
     for a, old, new in zip(average.parameters(), before, weights, strict=True):
         torch.testing.assert_close(a.detach(), decay * old + (1 - decay) * new)
     assert all(torch.equal(p, w) for p, w in zip(model.parameters(), weights, strict=True))

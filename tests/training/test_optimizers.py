@@ -47,6 +47,7 @@ def test_warm_up_is_a_straight_line_from_zero_and_then_the_kinds_own_curve(kind:
     for step in range(1, 20):
         assert rate(step, 100) == pytest.approx(step / 20, rel=1e-12)
     assert rate(20, 100) == pytest.approx(1, rel=1e-12)
+    assert rate(12, 61) == pytest.approx(12 / 12.2, rel=1e-12)  # its end may fall between two steps
     plain: Any = RATES[kind]()
     for step in range(20, 101):
         assert rate(step, 100) == pytest.approx(plain((step - 20) * 100, 80 * 100), rel=1e-9, abs=1e-12)
@@ -69,6 +70,7 @@ def test_where_the_rates_end() -> None:
     assert [StepRate(every=0.25, gamma=0.5)(step, 100) for step in (24, 25, 49, 50, 75, 99)] == pytest.approx(
         [1, 0.5, 0.5, 0.25, 0.125, 0.125]
     )
+    assert StepRate(every=0.1, gamma=0.5)(30, 100) == 0.125  # 0.3/0.1 is 2.9999…
     assert {ConstantRate()(step, 100) for step in (1, 50, 100)} == {1.0}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -13,6 +14,7 @@ import typer
 
 from toydiff.cli.talk import report
 from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.files import shown
 from toydiff.names import DATA_KINDS, preset_names, run_folders, runs_dir
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -127,25 +129,21 @@ def choose_device(name: str | None) -> str:
 
 def parse_seeds(seed: str | None, n: int | None, default_n: int) -> tuple[int, int]:
     """Return (first seed, number of samples) of --seed 7 or 0-63 and -n."""
-    first, dash, last = (seed or "0").partition("-")
-    if (
-        not first.isdecimal()
-        or (dash and not last.isdecimal())
-        or int(last or first) < int(first)
-        or int(first) >= 2**62
-    ):
+    match = re.fullmatch(r"(\d{1,19})(?:-(\d{1,19}))?", "0" if seed is None else seed)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+    if not first <= last < 2**62:
         raise ConfigurationError(
-            f"`--seed {seed}` is neither a seed nor a range", "For example: --seed 7 or --seed 0-63"
+            f"`--seed {shown(seed)}` is neither a seed nor a range", "For example: --seed 7 or --seed 0-63"
         )
-    if not dash:
+    if match is None or match[2] is None:
         count = default_n if n is None else n
     else:
-        count = int(last) - int(first) + 1
+        count = last - first + 1
         if n not in (None, count):
             raise ConfigurationError(f"--seed {seed} is {count} seeds, and -n says {n}", "Give one of the two.")
     if not 1 <= count <= 10_000_000:
         raise ConfigurationError(f"{count} samples", "-n takes from 1 to 10,000,000.")
-    return int(first), count
+    return first, count
 
 
 def one_name(name: str | None, checkpoint: str | None, default: str | None = None) -> str:

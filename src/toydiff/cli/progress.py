@@ -17,7 +17,7 @@ class Progress:
     def __init__(self, talk: Talk, total: int, start: int) -> None:
         self._talk, self._total, self._start, self._began = talk, total, start, time.monotonic()
         self._bar: Bar | None = None
-        self._next = start
+        self._next, self._warm = start, False
         if talk.console.is_terminal and not talk.quiet:
             columns = (BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
             self._bar = Bar(*columns, TimeRemainingColumn(compact=True), console=talk.console, transient=True)
@@ -37,6 +37,8 @@ class Progress:
     def update(self, step: int, loss: float, lr: float, norm: float) -> None:
         """Show where the run is."""
         rate = (step - self._start) / max(time.monotonic() - self._began, 1e-9)
+        if not self._warm:  # the first steps also loaded libraries: count from here on
+            self._warm, self._start, self._began = True, step, time.monotonic()
         facts = f"loss {loss:.4f} · {rate:,.0f} it/s · lr {lr:.1e} · |g| {norm:.2f}"
         if self._bar:
             self._bar.update(self._task, completed=step, facts=facts)

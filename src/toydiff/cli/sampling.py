@@ -16,7 +16,7 @@ def check_sampler_words(sampler: str | None, steps: int | None) -> tuple[str | N
     if sampler is None:
         return None, steps
     name, colon, count = sampler.partition(":")
-    if not name or (colon and not (count.isdecimal() and 0 < int(count) <= 100_000)):
+    if not name or (colon and not (count.isdecimal() and len(count) <= 6 and 0 < int(count) <= 100_000)):
         raise ConfigurationError(f"`--sampler {shown(sampler)}` is not a sampler", "For example: --sampler ddim:50")
     if colon and steps not in (None, int(count)):
         raise ConfigurationError(f"--sampler {sampler} and --steps {steps} disagree", "Give one of the two.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
@@ -16,9 +17,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         made.add_column(heading, no_wrap=k == 0, overflow="fold")
     for row in rows:
         made.add_row(*(Text(str(cell)) for cell in row))
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=120, no_color=True)
-    with console.capture() as capture:
-        console.print(made)
-    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+    stdout, text = Console(), StringIO()
+    width = stdout.width if stdout.is_terminal else 120
+    Console(file=text, width=width, force_terminal=stdout.is_terminal, highlight=False, markup=False).print(made)
+    return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())

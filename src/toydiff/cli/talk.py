@@ -47,7 +47,9 @@ class Talk:
                 raise
             except OSError as error:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails again at its end
-                raise ToydiffError(f"cannot print the result: {error.strerror}", "Where does stdout go?") from error
+                raise ToydiffError(
+                    f"cannot print the result: {(error.strerror or str(error)).lower()}", "Where does stdout go?"
+                ) from error
         self.log("result", text)
 
     def _say(self, level: str, text: str, visible: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import tempfile
 from datetime import UTC, datetime
@@ -54,9 +55,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue that --name or the newest unfinished run like this; else start.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="Check everything, say what would happen, and stop.")] = False,
-    smoke: Annotated[bool, typer.Option(help="A few steps of everything, leaving nothing behind.")] = False,
-    print_config: Annotated[bool, typer.Option(help="Print the configuration, each value with its source.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, say what would happen, and stop.")
+    ] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps of everything, leaving nothing behind.")] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the configuration, each value with its source.")
+    ] = False,
     device: options.Device = None,
     runs: options.RunsDir = None,
     as_json: options.Json = False,
@@ -88,10 +93,7 @@ def train(
         return
     where_to = options.choose_device(device)
     if smoke:
-        with tempfile.TemporaryDirectory(prefix="toydiff-smoke-") as scratch:
-            _go(run, Path(scratch) / (name or "smoke"), chosen, talk, where_to, None, seconds)
-        talk.note("smoke test passed: trained, validated, saved and sampled; nothing is left behind")
-        return
+        return _smoke(run, chosen, talk, where_to)
     folder = _folder_to_resume(run, where, name, talk) if resume else None
     checkpoint = checkpoint_in(folder, "latest.pt") if folder else None
     folder = folder or new_folder(where, name or f"{chosen or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
@@ -117,12 +119,26 @@ def _go(
     finish(trainer, talk, seconds)
 
 
+def _smoke(run: Run, preset: str | None, talk: Talk, device: str) -> None:
+    """Do a little of everything in a folder that is removed again."""
+    from toydiff.cli.trainer import Trainer
+
+    with tempfile.TemporaryDirectory(prefix="toydiff-smoke-") as scratch:
+        trainer = Trainer(run, Path(scratch) / "smoke", preset=preset, talk=talk, device=device)
+        trainer.train()
+        if trainer.stop is not None:
+            raise typer.Exit(128 + trainer.stop)
+        draw_curves(trainer)
+    talk.result("smoke test passed: trained, validated, saved and sampled; nothing is left behind", {"passed": True})
+
+
 def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     """Run the trainer to its end; print the result, where it is, and what to try next."""
     run, folder = trainer.run, trainer.folder
+    known_as = shlex.quote(shown(folder.name if folder.parent == runs_dir() else folder))
     if trainer.start >= run.total_steps:
         talk.note(f"{shown(folder)} has finished already: {trainer.start:,} steps")
-        talk.note(f"To go on: toydiff resume {shown(folder.name)} --steps {2 * trainer.start}")
+        talk.note(f"To go on: toydiff resume {known_as} --steps {2 * trainer.start}")
         return
     talk.note(
         f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}"
@@ -139,13 +155,13 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         talk.note(
             f"stopped by {signal.Signals(trainer.stop).name} at step {step.step:,}; saved {shown(folder / 'latest.pt')}"
         )
-        talk.note(f"To go on: toydiff resume {shown(folder.name)}")
+        talk.note(f"To go on: toydiff resume {known_as}")
         raise typer.Exit(128 + trainer.stop)
     draw_curves(trainer)
     best = trainer.best
     judged = f"validation loss {best['loss']:.5f} (best, at step {best['step']:,})" if best else "not validated yet"
     if step.step < step.total:
-        talk.note(f"time is up at step {step.step:,} of {step.total:,}; to go on: toydiff resume {shown(folder.name)}")
+        talk.note(f"time is up at step {step.step:,} of {step.total:,}; to go on: toydiff resume {known_as}")
     summary = {
         "step": step.step, "seconds": round(trainer.seconds, 2), "best": trainer.best, "folder": str(folder),
     }  # fmt: skip
@@ -154,11 +170,7 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         f"{shown(folder)}: {'best.pt, ' if best else ''}latest.pt, samples/, loss.png, metrics.jsonl",
         summary,
     )
-    for command in (
-        f"sample {shown(folder.name)}",
-        f"animate {shown(folder.name)} --to mp4",
-        f"inspect {shown(folder.name)}",
-    ):
+    for command in (f"sample {known_as}", f"animate {known_as} --to mp4", f"inspect {known_as}"):
         talk.note(f"  next: toydiff {command}")
 
 

@@ -39,6 +39,9 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
     karras     (sigma/alpha)^(1/ρ) equally spaced; "karras:5" sets ρ = 5   (Karras et al. 2022, eq. 5)
     log_snr    log-SNR equally spaced
 
+    On variance-preserving schedules sigma grows like √t near the data, so that second-order methods keep their order
+    on karras, log_snr and linspace grids rather than on trailing ones.
+
     `start` < 1 begins later: image-to-image, or 39/40 on a 40-step schedule. A discrete schedule's grid is rounded
     to its knots. Raises ConfigurationError for fewer than one step or more steps than the schedule has.
     """

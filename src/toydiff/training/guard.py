@@ -26,7 +26,7 @@ class Guard:
         is_first = bad & (self.first < 0)
         self.at = torch.where(is_first & ~losses.isfinite().all(), log_snr, self.at)
         self.first = torch.where(is_first, step, self.first)
-        return bad.to(norm.dtype)
+        return bad.float()  # what fused optimizers ask for, whatever the model's dtype
 
     def check(self) -> None:
         """Raise TrainingDiverged, naming step and noise level, if any step so far was not finite."""

@@ -1,0 +1,390 @@
+"""The one table of what toydiff refuses: what is typed, what lies around, the exit code, the words, what may change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import shutil
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+
+class Row(NamedTuple):
+    """One refusal: `argv` is split as a shell would; `words` are all in stderr, split at " | "."""
+
+    argv: str
+    fixture: str
+    """"run" and names in FILES, made in the folder the command runs in."""
+    code: int
+    words: str
+    changes: str = ""
+    """Files that the command may write all the same."""
+
+
+class Hostile:
+    """Unpickled, it would leave a canary."""
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, ("touch canary",)
+
+
+def torch_bytes(content: object) -> bytes:
+    file = BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def forged(archive: bytes) -> bytes:
+    """Give an archive the mark that toydiff puts on its own: anybody can compute a digest."""
+    mark = b"toydiff 1 sha256 "
+    body = archive[:-2] + struct.pack("<H", len(mark) + 64) + mark
+    return body + hashlib.sha256(body).hexdigest().encode()
+
+
+def flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good checkpoint
+    "text.pt": lambda good: b"dear reader, this is no checkpoint\n",
+    "empty.pt": lambda good: b"",
+    "cut.pt": lambda good: good[: len(good) // 2],
+    "tailless.pt": lambda good: good[:-1],
+    "flipped.pt": flipped,
+    "pickle.pt": lambda good: pickle.dumps(Hostile()),
+    "hostile.pt": lambda good: torch_bytes({"model": Hostile()}),
+    "forged.pt": lambda good: forged(torch_bytes({"model": Hostile()})),
+    "foreign.pt": lambda good: torch_bytes({"state_dict": {"weight": torch.zeros(3)}}),
+    "picture.pt": lambda good: b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "taken.png": lambda good: b"mine",
+    "taken.mp4": lambda good: b"mine",
+    "taken.npz": lambda good: b"mine",
+    "file": lambda good: b"not a folder",
+    "no.toml": lambda good: b"steps = = 3\n",
+    "binary.toml": lambda good: bytes(range(256)),
+    "brackets.toml": lambda good: b"a = " + b"[" * 5000,
+    "digits.toml": lambda good: b"seed = " + b"1" * 5000,
+    "deep.toml": lambda good: b"[" + b".".join([b"a"] * 5000) + b"]\nb = 1\n",
+    "unknown.toml": lambda good: b"[training]\nstepz = 3\n[data]\nkind = 'moon'\n",
+    "schedule.toml": lambda good: b"schedule = 3\n",
+}
+
+
+def make(fixture: str, here: Path, trained: Path) -> None:
+    """Make everything a row's fixture names."""
+    good = (trained / "runs" / "tiny" / "best.pt").read_bytes()
+    for name in fixture.split():
+        if name == "run":
+            shutil.copytree(trained / "runs", here / "runs")
+        else:
+            (here / name).write_bytes(FILES[name](good))
+
+
+LONG = "n" * 300
+PRESETS = "Known: checkerboard, gaussians, moons, swissroll, swissroll-cosine40"
+DATA = "Known: checkerboard, circles, gaussians, moons, pinwheel, spirals, swissroll"
+
+COMMANDS = [
+    Row("trian swissroll", "", 2, "No such command 'trian' | Did you mean 'train'?"),
+    Row("[red]x[/red]", "", 2, "No such command '[red]x[/red]'"),
+    Row("'\x1b[31mx'", "", 2, "No such command"),
+    Row("data shwo moons", "", 2, "No such command 'shwo' | 'show'"),
+    Row("train swissroll --stepz 3", "", 2, "No such option: --stepz | --steps"),
+    Row("train swissroll moons", "", 2, "unexpected extra argument"),
+    Row("train swissroll --lr", "", 2, "requires an argument"),
+]
+
+TRAIN = [
+    Row("train", "", 2, f"which preset? | {PRESETS} | --config FILE"),
+    Row("train swisroll", "", 2, f"unknown preset `swisroll` | Did you mean `swissroll`? | {PRESETS}"),
+    Row("train --preset swisroll", "", 2, f"unknown preset `swisroll` | Did you mean `swissroll`? | {PRESETS}"),
+    Row("train ''", "", 2, f"unknown preset `` | {PRESETS}"),
+    Row("train ../presets/swissroll", "", 2, "unknown preset"),
+    Row(f"train {LONG}", "", 2, "unknown preset"),
+    Row("train [red]x[/red]", "", 2, "unknown preset `[red]x[/red]`"),
+    Row("train '\x1b[31mred\x07'", "", 2, r"unknown preset `\x1b[31mred\x07`"),
+    Row("train moons --preset swissroll", "", 2, "PRESET is `moons` and --preset is `swissroll`"),
+    Row("train moons --steps 10 --epochs 2", "", 2, "--steps and --epochs are both | Give one of the two"),
+    Row("train moons --epochs 2", "", 2, "training.epochs: an endless data set has no epochs | --samples"),
+    Row("train moons --steps ten", "", 2, "Invalid value for '--steps' | integer"),
+    Row("train moons --lr fast", "", 2, "Invalid value for '--lr' | number"),
+    Row("train moons --steps 0", "", 2, "training.steps = 0: should be greater than or equal to 1"),
+    Row("train moons --steps -5", "", 2, "training.steps = -5: should be greater than or equal to 1"),
+    Row("train moons --steps 99999999999", "", 2, "training.steps = 99999999999: should be less than or equal to"),
+    Row("train moons --samples 0", "", 2, "data.n = 0: should be greater than or equal to 1"),
+    Row("train moons --batch-size -1", "", 2, "training.batch_size = -1: should be greater than or equal to 1"),
+    Row("train moons --accumulate 1000000", "", 2, "training.accumulate = 1000000: should be less than or equal to"),
+    Row("train moons --accumulate 1000", "", 2, "accumulate (1000) is larger than batch_size (512)"),
+    Row("train moons --precision float8", "", 2, "training.precision = 'float8': should be 'float32' or 'bfloat16'"),
+    Row("train moons --lr nan", "", 2, "training.optimizer.lr = nan: should be a finite number"),
+    Row("train moons --lr inf", "", 2, "training.optimizer.lr = inf: should be a finite number"),
+    Row("train moons --lr -1", "", 2, "training.optimizer.lr = -1.0: should be greater than 0"),
+    Row("train moons --lr 1e6", "", 2, "training.optimizer.lr = 1000000.0: should be less than or equal to 10"),
+    Row("train moons --seed -1", "", 2, "seed = -1: should be greater than or equal to 0"),
+    Row("train moons --seed 9223372036854775808", "", 2, "seed = 9223372036854775808: should be less than"),
+    Row("train moons --max-time soon", "", 2, "`--max-time soon` is not a time | 90s, 10m or 1h"),
+    Row("train moons --max-time 0", "", 2, "`--max-time 0` is not a time"),
+    Row("train moons --max-time -3s", "", 2, "`--max-time -3s` is not a time"),
+    Row("train moons --max-time '\x1b[2J'", "", 2, r"`--max-time \x1b[2J` is not a time"),
+    Row("train moons --device cuda:99", "", 2, "there is no device `cuda:99` here | Known: | cpu"),
+    Row("train moons --device [red]x[/red]", "", 2, "there is no device `[red]x[/red]` here | cpu"),
+    Row("train moons --name moons", "", 2, "cannot be called `moons`: that is a preset"),
+    Row("train moons --name samplers", "", 2, "cannot be called `samplers`: that is a word of `toydiff inspect`"),
+    Row("train moons --name tiny", "run", 2, "the run runs/tiny exists | --resume"),
+    Row("train moons --name tiny --resume", "run", 2, "was started with another configuration | toydiff resume tiny"),
+    Row("train moons --name ../up", "", 2, "`../up` is no name for a run"),
+    Row("train moons --name .hidden", "", 2, "`.hidden` is no name for a run"),
+    Row("train moons --name x.pt", "", 2, "`x.pt` is no name for a run"),
+    Row("train moons --name ''", "", 2, "`` is no name for a run"),
+    Row(f"train moons --name {LONG}", "", 2, "is no name for a run"),
+    Row("train moons --name '\x1b[31m'", "", 2, r"`\x1b[31m` is no name for a run"),
+    Row("train moons --runs-dir file", "file", 1, "cannot make the run folder file/moons- | not a directory"),
+    Row("train moons --runs-dir file/runs", "file", 1, "cannot make the run folder file/runs/moons- | --runs-dir"),
+    Row("train moons --runs-dir /proc/none", "", 1, "cannot make the run folder /proc/none/moons-"),
+    Row("train moons --log-file none/x.log", "", 1, "cannot write none/x.log | the folder | does not exist"),
+    Row("train moons --log-file .", "", 1, "cannot write .: it is a folder"),
+    Row("train moon --log-file x.log", "", 2, "unknown preset `moon`", "x.log"),
+    Row("train moons --smoke --set nonsense", "", 2, "`--set nonsense` is not an assignment"),
+    Row("train moons --print-config --set seed=x", "", 2, "seed = 'x'"),
+    Row("train moons --dry-run --set seed=x", "", 2, "seed = 'x'"),
+]
+
+CONFIGURATION = [
+    Row("train moons --set trainin.steps=3", "", 2, "trainin: unknown key. Did you mean `training`? | Known: data"),
+    Row("train moons --set training.stepz=3", "", 2, "training.stepz: unknown key. Did you mean `steps`? | Known: acc"),
+    Row(
+        "train moons --set sampling.sampler.kind=heum", "", 2, "unknown kind `heum`. Did you mean `heun`? | ddim, ddpm"
+    ),
+    Row("train moons --set schedule.kind=cosin", "", 2, "unknown kind `cosin`. Did you mean `cosine`? | flow, linear"),
+    Row("train moons --set data.kind=moon", "", 2, f"data.kind: unknown kind `moon`. Did you mean `moons`? {DATA}"),
+    Row("train moons --set data.kind=3", "", 2, "data.kind = 3: a kind is a name"),
+    Row("train moons --set data.kind=[1]", "", 2, "data.kind = [1]: a kind is a name"),
+    Row("train moons --set data=moons", "", 2, "data is a table, not a value: set one of data.kind"),
+    Row("train moons --set training.steps.x=3", "", 2, "training.steps.x: `training.steps` is a value, not a table"),
+    Row("train moons --set kind=moons", "", 2, "kind: unknown key"),
+    Row("train moons --set model.target=noise", "", 2, "model.target = 'noise' | 'eps'"),
+    Row("train moons --set nonsense", "", 2, "`--set nonsense` is not an assignment | --set training.clip=0.5"),
+    Row("train moons --set a..b=1 --set =2", "", 2, "`--set a..b=1` is not | `--set =2` is not an assignment"),
+    Row("train moons --set seed=true.5", "", 2, "seed = 'true.5'"),
+    Row("train moons --set training.steps=30.5", "", 2, "training.steps = 30.5 | whole number"),
+    Row("train moons --set training.steps=1e400", "", 2, "training.steps = inf"),
+    Row(f"train moons --set training.steps={'1' * 5000}", "", 2, "training.steps = '111 | exceeded maximum size"),
+    Row(f"train moons --set network.widths={'[' * 5000}", "", 2, "network.widths = '[[["),
+    Row("train moons --set training.clip=0", "", 2, "training.clip = 0: should be greater than 0"),
+    Row("train moons --set network.widths=[16,-1]", "", 2, "network.widths.1 = -1: should be greater than"),
+    Row("train moons --set network.widths=[99999999]", "", 2, "network.widths.0 = 99999999: should be less than"),
+    Row("train moons --set training.[red]x[/red]=1", "", 2, "training.[red]x[/red]: unknown key"),
+    Row("train moons --set '\x1b[31m=1'", "", 2, r"\x1b[31m: unknown key"),
+    Row("train moons --set 'seed=1\nx=2'", "", 2, "seed = '1"),
+    Row(
+        "train moons --set training.steps=abc --set training.batch_size=-1 --set training.optimizer.lr=nan "
+        "--set data.kind=moon --set model.targt=x0 --set network.widths=wide --set training.density.kind=unifrom "
+        "--set training.density=3 --seed -4",
+        "",
+        2,
+        "9 problems in the configuration | training.steps = 'abc': should be a whole number | training.batch_size = -1 "
+        "| training.optimizer.lr = nan | Did you mean `moons`? | model.targt: unknown key. Did you mean `target`? "
+        "| network.widths = 'wide' | training.density.kind: unknown kind `unifrom` "
+        "| training.density is a table | seed = -4",
+    ),
+    Row(
+        "train moons --set schedule.kind=cosine --set schedule.T=10 --set schedule.zero_terminal_snr=true "
+        "--set model.target=eps --set sampling.steps=30",
+        "",
+        2,
+        "2 problems | `eps` cannot be learned where alpha(1) = 0 | Lin et al. 2023 | targets that work: x0, v, edm "
+        "| 30 steps on a schedule that has 10",
+    ),
+    Row("train moons --set model.target=score", "", 2, "model.target: `score` cannot be learned where alpha(1) = 0"),
+    Row("train moons --set training.density.kind=discrete", "", 2, "draws a schedule's knots | schedule.T | `uniform`"),
+    Row("train moons --set schedule.kind=linear --set schedule.T=0", "", 2, "schedule.T = 0"),
+    Row(
+        "train moons --set network.residual=true --set network.widths=[8,16]",
+        "",
+        2,
+        "a residual MLP needs equal widths",
+    ),
+    Row("train moons --set sampling.spacing=trail", "", 2, "unknown spacing `trail` | Did you mean `trailing`?"),
+    Row("train moons --set sampling.spacing=karras:x", "", 2, "`x` is not a ρ for karras spacing"),
+    Row("train moons --set sampling.start=0", "", 2, "sampling.start = 0: should be greater than 0"),
+    Row("train gaussians --set data.weights=[1,2]", "", 2, "2 weights for 8 modes"),
+    Row("train --config none.toml", "", 1, "none.toml is not there"),
+    Row("train moons --config none.toml", "", 1, "none.toml is not there"),
+    Row("train --config .", "", 1, ". is a folder, not a file"),
+    Row("train --config no.toml", "no.toml", 1, "no.toml is not valid TOML | line 1"),
+    Row("train --config binary.toml", "binary.toml", 1, "binary.toml is not valid TOML"),
+    Row("train --config flipped.pt", "flipped.pt", 1, "flipped.pt is not valid TOML"),
+    Row("train --config brackets.toml", "brackets.toml", 1, "brackets.toml is not valid TOML"),
+    Row("train --config digits.toml", "digits.toml", 1, "digits.toml is not valid TOML"),
+    Row("train --config deep.toml", "deep.toml", 2, "a table in a table in a table too many"),
+    Row("train --config schedule.toml", "schedule.toml", 2, "schedule is a table, not a value"),
+    Row(
+        "train --config unknown.toml",
+        "unknown.toml",
+        2,
+        "2 problems | training.stepz: unknown key. Did you mean `steps`? | unknown kind `moon`. Did you mean `moons`?",
+    ),
+]
+
+RESUME = [
+    Row("resume", "", 1, "there is no run in runs | toydiff train swissroll"),
+    Row("resume tinny", "run", 2, "`tinny` is neither a path, a run nor a preset | Did you mean `tiny`?"),
+    Row("resume tiny --steps 20", "run", 2, "the run has done 30 steps, more than 20 | larger total"),
+    Row("resume tiny --steps 0", "run", 2, "Invalid value for '--steps'"),
+    Row("resume tiny --steps 99 --epochs 2", "run", 2, "--steps and --epochs are both"),
+    Row("resume tiny --epochs 2", "run", 2, "an endless data set has no epochs"),
+    Row("resume tiny --device cuda:99", "run", 2, "there is no device `cuda:99` here"),
+    Row("resume tiny --max-time x", "run", 2, "`--max-time x` is not a time"),
+    Row(
+        "resume swissroll", "run", 1, "the preset swissroll has neither a run in runs nor a pretrained | toydiff train"
+    ),
+    Row("resume exact:moons", "run", 2, "`exact:moons` is not a run that can go on"),
+    Row("resume text.pt", "text.pt", 2, "`text.pt` is not a run that can go on"),
+    Row("resume none.pt", "", 1, "none.pt is not there"),
+]
+
+CHECKPOINTS = [
+    Row(f"{command} {name}", name, 1, f"{name} is not a usable checkpoint: {words}")
+    for command in ("sample", "inspect", "animate")
+    for name, words in {
+        "text.pt": "it is a text file",
+        "empty.pt": "the file is empty",
+        "cut.pt": "it is truncated or damaged",
+        "tailless.pt": "it is truncated or damaged",
+        "flipped.pt": "it is damaged (its SHA-256 does not match its content)",
+        "pickle.pt": "it is a pickle",
+        "hostile.pt": "it is a PyTorch file that toydiff did not write",
+        "forged.pt": "it asks for `posix.system`, which no checkpoint needs",
+        "foreign.pt": "it is a PyTorch file that toydiff did not write",
+        "picture.pt": "it is a PNG picture",
+    }.items()
+]
+
+NAMES = [
+    Row("sample", "", 2, "which one? | a run, a preset, a path or best.pt"),
+    Row("sample none.pt", "", 1, "none.pt is not there | toydiff train"),
+    Row("sample none/such", "", 1, "none/such is not there"),
+    Row("sample best.pt", "", 1, "best.pt is not there"),
+    Row("sample nosuch", "run", 2, "`nosuch` is neither a path, a run nor a preset | tiny"),
+    Row("sample .", "", 1, "the folder . holds no checkpoint"),
+    Row("sample swissroll", "", 1, "the preset swissroll has neither | Train it first: toydiff train swissroll"),
+    Row("sample run:tinny", "run", 2, "there is no run `tinny` | Did you mean `tiny`?"),
+    Row("sample run:moons", "run", 2, "there is no run `moons`"),
+    Row("sample preset:moon", "", 2, f"there is no preset `moon` | Did you mean `moons`? | {PRESETS}"),
+    Row("sample exact:moon", "", 2, f"unknown data set `moon` | Did you mean `moons`? | {DATA}"),
+    Row("sample exact:", "", 2, f"unknown data set `` | {DATA}"),
+    Row("sample exact:a/b", "", 2, "unknown data set `a/b`"),
+    Row(f"sample exact:{LONG}", "", 2, "unknown data set"),
+    Row("sample exact:moons@0", "", 2, "`0` is not a number of points | exact:moons@500"),
+    Row("sample exact:moons@many", "", 2, "`many` is not a number of points"),
+    Row(f"sample exact:moons@{'9' * 5000}", "", 2, "is not a number of points"),
+    Row("sample data:moons -o x.png", "", 2, "`data:moons` is a data set, not a model | exact:moons"),
+    Row("sample tiny --checkpoint best.pt", "run", 2, "NAME is `tiny` and --checkpoint is `best.pt`"),
+    Row(f"sample {LONG}", "", 2, "is neither a path, a run nor a preset"),
+    Row("sample [red]x", "", 2, "`[red]x` is neither"),
+    Row("sample '\x1b[31mx'", "", 2, r"`\x1b[31mx` is neither"),
+    Row("sample 'a\0b'", "", 2, r"`a\x00b` is neither"),
+    Row("inspect", "", 2, "which one?"),
+    Row("inspect sampler", "", 2, "`sampler` is neither | Did you mean `samplers`?"),
+    Row("inspect exact:moons", "", 2, "is the exact denoiser of moons: there is no network | toydiff data stats moons"),
+    Row("inspect data:moons", "", 2, "is the data set moons: there is no network to inspect"),
+    Row("data stats moon", "", 2, f"unknown data set `moon` | Did you mean `moons`? | {DATA}"),
+    Row("data show '\x1b[31m'", "", 2, r"unknown data set `\x1b[31m`"),
+]
+
+OUTPUTS = [
+    Row("sample tiny -o taken.png", "run taken.png", 2, "taken.png exists; nothing is overwritten silently"),
+    Row("sample tiny -o taken.npz", "run taken.npz", 2, "taken.npz exists; nothing is overwritten silently"),
+    Row("animate tiny -o taken.mp4", "run taken.mp4", 2, "taken.mp4 exists; nothing is overwritten silently"),
+    Row("inspect tiny --schedule -o taken.png", "run taken.png", 2, "taken.png exists"),
+    Row("data show moons -o taken.png", "taken.png", 2, "taken.png exists"),
+    Row("data export moons -o taken.npz", "taken.npz", 2, "taken.npz exists"),
+    Row("sample tiny -o none/x.png", "run", 1, "cannot write none/x.png | the folder | does not exist | mkdir -p"),
+    Row("sample tiny -o file/x.png", "run file", 1, "cannot write file/x.png: part of the path is not a folder"),
+    Row("sample tiny -o /proc/x.png", "run", 1, "cannot write /proc/x.png"),
+    Row(f"sample tiny -o {LONG}.png", "run", 1, "the name is too long"),
+    Row("animate tiny -o none/x.gif", "run", 1, "cannot write none/x.gif"),
+    Row("data export moons -o none/x.csv", "", 1, "cannot write none/x.csv"),
+    Row("sample tiny -o runs", "run", 2, "unknown format | Known: csv, npz, png"),
+    Row("sample tiny -o x.jpg", "run", 2, "unknown format `jpg` | Known: csv, npz, png"),
+    Row("sample tiny -o x.png --to npz", "run", 2, "--to npz and x.png disagree"),
+    Row("sample tiny --to jpg", "run", 2, "unknown format `jpg`"),
+    Row("sample tiny --show-process -o x.npz", "run", 2, "--show-process draws a picture"),
+    Row("sample 'a b 🌀.pt' -o x.png", "", 1, "a b 🌀.pt is not there"),
+    Row("animate tiny to avi", "run", 2, "unknown format `avi` | Known: gif, mp4, png, webp"),
+    Row("animate tiny -o x.avi", "run", 2, "unknown format `avi`"),
+    Row("animate tiny to", "run", 2, "`to` is not understood | toydiff animate swissroll to mp4"),
+    Row("animate tiny mp4", "run", 2, "`mp4` is not understood"),
+    Row("animate tiny to mp4 please", "run", 2, "`to mp4 please` is not understood"),
+    Row("animate tiny to mp4 --to gif", "run", 2, "`to mp4` and --to gif disagree"),
+    Row("animate tiny to '\x1b[31m'", "run", 2, r"unknown format `\x1b[31m`"),
+    Row("data export moons --to xlsx", "", 2, "unknown format `xlsx` | Known: csv, npz"),
+    Row("inspect tiny -o x.png", "run", 2, "Add --schedule"),
+]
+
+SAMPLING = [
+    Row("sample tiny -o x.png --label 7", "run", 2, "unknown label `7` | Known: lower, upper"),
+    Row("sample tiny -o x.png --label uper", "run", 2, "unknown label `uper` | Did you mean `upper`?"),
+    Row("sample tiny -o x.png --label -1", "run", 2, "unknown label `-1`"),
+    Row("sample tiny -o x.png --label [red]x[/red]", "run", 2, "unknown label `[red]x[/red]`"),
+    Row("sample plain -o x.png --label 1", "run", 2, "`plain` knows no labels: it was trained without classes"),
+    Row("sample plain -o x.png --guidance 3", "run", 2, "`plain` cannot be guided: it was trained without classes"),
+    Row("animate plain to gif --label 1", "run", 2, "`plain` knows no labels"),
+    Row("animate plain to gif --guidance 3", "run", 2, "`plain` cannot be guided"),
+    Row("sample tiny -o x.png --guidance nan", "run", 2, "nan is no scale of guidance"),
+    Row("sample tiny -o x.png --guidance inf", "run", 2, "inf is no scale of guidance"),
+    Row("sample tiny -o x.png --sampler dimm", "run", 2, "unknown kind `dimm`. Did you mean `ddim`? Known: ddim, ddpm"),
+    Row("sample tiny -o x.png --sampler ddim:x", "run", 2, "`--sampler ddim:x` is not a sampler | ddim:50"),
+    Row("sample tiny -o x.png --sampler ddim:0", "run", 2, "`--sampler ddim:0` is not a sampler"),
+    Row(f"sample tiny -o x.png --sampler ddim:{'9' * 5000}", "run", 2, "is not a sampler"),
+    Row("sample tiny -o x.png --sampler :5", "run", 2, "`--sampler :5` is not a sampler"),
+    Row("sample tiny -o x.png --sampler ddim:5 --steps 6", "run", 2, "--sampler ddim:5 and --steps 6 disagree"),
+    Row("sample tiny -o x.png --sampler [bold]x", "run", 2, "unknown kind `[bold]x`"),
+    Row("sample tiny -o x.png --eta 0.5", "run", 2, "the sampler `heun` takes no --eta | Samplers that do: ddim"),
+    Row("sample tiny -o x.png --sampler ddim --eta 7", "run", 2, "sampling.sampler.eta = 7.0"),
+    Row("sample tiny -o x.png --sampler ddim --eta nan", "run", 2, "sampling.sampler.eta = nan"),
+    Row("sample tiny -o x.png --steps 0", "run", 2, "sampling.steps = 0"),
+    Row("sample tiny -o x.png --steps 100000000", "run", 2, "sampling.steps = 100000000"),
+    Row("sample tiny -o x.png --spacing trail", "run", 2, "unknown spacing `trail`"),
+    Row("sample tiny -o x.png --set training.steps=3", "run", 2, "only its sampling can be set now"),
+    Row("sample tiny -o x.png --set sampler.bogus=3", "run", 2, "sampling.sampler.bogus: unknown key"),
+    Row("sample tiny -o x.png --set start=2", "run", 2, "sampling.start = 2"),
+    Row("sample tiny -o x.png -n 0", "run", 2, "0 samples | -n takes from 1 to 10,000,000"),
+    Row("sample tiny -o x.png -n -3", "run", 2, "-3 samples"),
+    Row("sample tiny -o x.png -n 99999999999", "run", 2, "99999999999 samples"),
+    Row("sample tiny -o x.png --seed x", "run", 2, "`--seed x` is neither a seed nor a range | --seed 0-63"),
+    Row("sample tiny -o x.png --seed -4", "run", 2, "`--seed -4` is neither"),
+    Row("sample tiny -o x.png --seed 9-3", "run", 2, "`--seed 9-3` is neither"),
+    Row("sample tiny -o x.png --seed ''", "run", 2, "`--seed ` is neither"),
+    Row("sample tiny -o x.png --seed 1-", "run", 2, "`--seed 1-` is neither"),
+    Row("sample tiny -o x.png --seed 9223372036854775808", "run", 2, "is neither a seed nor a range"),
+    Row(f"sample tiny -o x.png --seed {'9' * 5000}", "run", 2, "is neither a seed nor a range"),
+    Row("sample tiny -o x.png --seed 0-63 -n 5", "run", 2, "--seed 0-63 is 64 seeds, and -n says 5"),
+    Row("sample tiny -o x.png --clip 1,-1", "run", 2, "`--clip 1,-1` is not a range | --clip -1,1"),
+    Row("sample tiny -o x.png --clip nan,1", "run", 2, "`--clip nan,1` is not a range"),
+    Row("sample tiny -o x.png --clip 1", "run", 2, "`--clip 1` is not a range"),
+    Row("sample tiny -o x.png --weights best", "run", 2, "unknown weights `best` | ema, raw"),
+    Row("sample tiny -o x.png --device cuda:99", "run", 2, "there is no device `cuda:99` here | cpu"),
+    Row("animate tiny to gif --what sideways", "run", 2, "unknown film `sideways` | forward, reverse"),
+    Row("animate tiny to gif --what forward --eta 1", "run", 2, "--what forward samples nothing: --eta"),
+    Row("animate tiny to gif --frames 1", "run", 2, "Invalid value for '--frames'"),
+    Row("animate tiny to gif --fps nan", "run", 2, "nan frames a second"),
+    Row("animate tiny to gif --fps 100", "run", 2, "100 frames a second for gif"),
+    Row("animate tiny to gif --size 5", "run", 2, "Invalid value for '--size'"),
+    Row("data show moons -n 0", "", 2, "Invalid value for '-n'"),
+    Row("data show moons --seed -1", "", 2, "Invalid value for '--seed'"),
+    Row(
+        "data show moons --set noise=-1 --set bogus=1", "", 2, "2 problems | data.noise = -1 | data.bogus: unknown key"
+    ),
+    Row("data export moons --set kind=x", "", 2, "data.kind: unknown kind `x`"),
+    Row("data stats moons --set nonsense", "", 2, "`--set nonsense` is not an assignment"),
+]
+
+ROWS = [*COMMANDS, *TRAIN, *CONFIGURATION, *RESUME, *CHECKPOINTS, *NAMES, *OUTPUTS, *SAMPLING]
