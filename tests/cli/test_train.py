@@ -106,7 +106,7 @@ def test_layers_apply_in_order_and_say_so(here: Path, toydiff: Toydiff) -> None:
     assert "steps = 10 # mine.toml" in lines
     assert "batch_size = 20 # --set" in lines
     assert "lr = 0.3 # --lr" in lines
-    assert "weight_decay = 0.01 # default" in lines or "weight_decay = 0.0 # preset moons" in lines
+    assert "accumulate = 1 # default" in lines
     assert tomllib.loads("\n".join(lines))["training"]["optimizer"]["lr"] == 0.3
     document = json.loads(toydiff(*words, "--json").stdout)
     assert (document["training"]["batch_size"], document["training"]["optimizer"]["lr"]) == (20, 0.3)
@@ -251,8 +251,12 @@ def test_log_files_have_notes_results_and_errors(here: Path, toydiff: Toydiff) -
     toydiff("train", "moons", "--name", "a", "--log-file", "a.jsonl", code=2)
     written = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
     assert {"time", "level", "message"} == {key for line in written for key in line}
-    assert [line["level"] for line in written][-2:] == ["result", "error"]
-    assert any(line["message"].startswith("step 10: validation loss") for line in written)  # more than -q showed
+    levels = [line["level"] for line in written]
+    assert {"info", "debug", "result"} == set(levels[:-1])
+    assert levels[-1] == "error"
+    said = "\n".join(line["message"] for line in written)  # more than -q showed
+    assert "training in runs/a on cpu" in said
+    assert "step 10: validation loss" in said
     toydiff("train", "moons", "--name", "b", *TINY, "--steps", "10", "--log-file", "b.log")
     text = Path("b.log").read_text()
     assert "info    training in runs/b on cpu" in text

@@ -55,8 +55,7 @@ class Talk:
     def _say(self, level: str, text: str, visible: bool) -> None:
         if visible:
             self.console.print(text, style="yellow" if level == "warning" else None)
-        if visible or level == "debug":
-            self.log(level, text)
+        self.log(level, text)  # the log has it all, whatever the terminal shows
 
     def log(self, level: str, text: str) -> None:
         """Append to the log file: JSON lines if it is called so, else plain lines."""
