@@ -10,7 +10,7 @@ from toydiff.denoiser import TARGETS, Denoiser
 from toydiff.networks import MLP
 from toydiff.networks import mlp as mlp_module
 from toydiff.samplers import AnySampler, noise_levels
-from toydiff.schedules import Flow
+from toydiff.schedules import Flow, Linear
 from toydiff.spec import kinds
 
 
@@ -26,16 +26,16 @@ def checked(monkeypatch):
 @pytest.mark.parametrize("shape", [(2,), (1,), (3, 4, 5)])
 @pytest.mark.parametrize("target", TARGETS)
 def test_boundaries(checked, shape, target):
-    denoiser = Denoiser(MLP(widths=(8,)).build(shape, classes=3), target=target, schedule=Flow())
+    denoiser = Denoiser(MLP(widths=(8,)).build(shape, classes=3), target=target, schedule=Linear())
     x, label = torch.randn(7, *shape), torch.arange(7) % 4
-    assert denoiser(x, Flow()(0.5), label).shape == x.shape
+    assert denoiser(x, Linear()(0.5), label).shape == x.shape
     for kind in kinds(AnySampler).values():
-        for frame in kind().trajectory(denoiser, x, noise_levels(Flow(), 3), torch.randn_like):
+        for frame in kind().trajectory(denoiser, x, noise_levels(Linear(), 3), torch.randn_like):
             assert frame.x.shape == frame.x0.shape == x.shape
 
 
 def test_a_wrong_shape_is_caught(checked):
-    denoiser = Denoiser(MLP(widths=(8,)).build((2,), classes=3), schedule=Flow())
+    denoiser = Denoiser(MLP(widths=(8,)).build((2,), classes=3), target="v", schedule=Flow())
     with pytest.raises(TypeCheckError):
         denoiser(torch.randn(7, 2), Flow()(0.5), torch.zeros(6, dtype=torch.int64))
     with pytest.raises(TypeCheckError):

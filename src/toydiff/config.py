@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, model_validator
 
 from toydiff.data import AnyData, SwissRoll
-from toydiff.denoiser import Denoiser, Target
+from toydiff.denoiser import Denoiser, Target, unlearnable
 from toydiff.errors import ConfigurationError
 from toydiff.networks import MLP, AnyNetwork
 from toydiff.samplers import AnySampler, Heun, noise_levels
@@ -79,11 +79,8 @@ class Run(Spec):
     def _problems(self) -> list[str]:
         """Return every way in which the parts do not fit together: the teaching moments."""
         problems = []
-        if self.model.target in ("eps", "score") and self.schedule(1.0).alpha == 0:
-            problems.append(
-                f"model.target: `{self.model.target}` cannot be learned where alpha(1) = 0: there x_t is the noise "
-                "itself and says nothing of x_0 (Lin et al. 2023); targets that work: x0, v, edm, flow"
-            )
+        if problem := unlearnable(self.model.target, self.schedule):
+            problems.append(f"model.target: {problem[0]}; {problem[1]}")
         if isinstance(self.training.density, Discrete) and self.schedule.knot_times is None:
             problems.append(
                 f"training.density: `discrete` draws a schedule's knots, and this {self.schedule.kind} schedule "
@@ -119,10 +116,11 @@ class Run(Spec):
 
     def build(self, device: str = "cpu") -> Denoiser:
         """Return the untrained denoiser; its first weights are a function of the seed alone ("meta": shapes only)."""
-        with torch.random.fork_rng(devices=[]), torch.device(device):
+        where = "meta" if device == "meta" else "cpu"  # drawn on the CPU: the same weights on every device
+        with torch.random.fork_rng(devices=[]), torch.device(where):
             torch.manual_seed(streams.generator(self.seed, "weights").initial_seed())
             network = self.network.build(self.data.shape, len(self.data.label_names) if self.model.conditional else 0)
-        return Denoiser(
+        denoiser = Denoiser(
             network,
             target=self.model.target,
             schedule=self.schedule,
@@ -131,3 +129,4 @@ class Run(Spec):
             shift=self.data.shift if self.model.standardize else torch.zeros(self.data.shape),
             scale=self.data.scale if self.model.standardize else 1.0,
         )
+        return denoiser.to(device)

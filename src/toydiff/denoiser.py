@@ -63,6 +63,17 @@ def target_coefficients(target: str, level: Level, sigma_data: float = 1.0) -> t
     raise ConfigurationError(f"unknown target `{target}`", did_you_mean(target, TARGETS))
 
 
+def unlearnable(target: str, schedule: Schedule) -> tuple[str, str] | None:
+    """Return why a target cannot be learned on a schedule, and what to do, or None (Lin et al. 2023)."""
+    if target not in ("eps", "score") or schedule(1.0).alpha > 0:
+        return None
+    return (
+        f"`{target}` cannot be learned where alpha(1) = 0: there x_t is the noise itself and says nothing of x_0 "
+        "(Lin et al. 2023)",
+        "The targets x0, v, edm and flow work.",
+    )
+
+
 def input_scale(level: Level, sigma_data: float) -> Tensor:
     """Return the RMS of x_t, √(alpha² σ_d² + sigma²), for data of RMS σ_d."""
     return torch.hypot(level.alpha * sigma_data, level.sigma)
@@ -71,6 +82,14 @@ def input_scale(level: Level, sigma_data: float) -> Tensor:
 def _coefficient(value: Tensor, x: Tensor) -> Tensor:
     """Cast a float64 coefficient to x's dtype and device; a 0-dim one already combines with any x as it is."""
     return value if value.ndim == 0 else value.to(x)
+
+
+def _beside(x: Tensor, level: Level) -> Level:
+    """Return a batch of levels (B,) as (B, 1, …), to stand beside x; others as they are."""
+    if level.alpha.ndim != 1 or x.ndim == 1:
+        return level
+    shape = (-1, *(1,) * (x.ndim - 1))
+    return Level(level.t.reshape(shape), level.alpha.reshape(shape), level.sigma.reshape(shape))
 
 
 class Denoiser(nn.Module):
@@ -130,7 +149,12 @@ class Denoiser(nn.Module):
         """Return E[x_0 | x_t], (B, …) like x, for x_t at any level; at CLEAN that is x itself."""
         if level.sigma.ndim == 0 and level.sigma == 0:
             return x / level.alpha
-        x, level = self.to_own_level(x, level)
+        x, level = self.to_own_level(x, _beside(x, level))
+        if level.alpha.ndim == 0 and level.alpha == 0 and self.target in ("eps", "score"):
+            raise ConfigurationError(
+                f"a denoiser of `{self.target}` cannot decode pure noise, where alpha = 0",
+                "Give it the schedule it was trained on, or start from a cleaner level.",
+            )
         return self.decode(x, level, self.predict(x, level, label))
 
     def to_own_level(self, x: Tensor, level: Level) -> tuple[Tensor, Level]:
@@ -138,14 +162,16 @@ class Denoiser(nn.Module):
 
         Below a log-SNR of −20 a schedule that never gets there answers with its noisiest level, t = 1.
         """
-        if self.schedule is None or (level.t.isfinite().all() and self.schedule(level.t) == level):
+        if self.schedule is None:
             return x, level
-        log_snr, end = level.log_snr.double(), self.schedule(1.0)
+        if ((level.t >= 0) & (level.t <= 1)).all() and self.schedule(level.t.cpu()) == level:
+            return x, level
+        log_snr, end = level.log_snr.double().cpu(), self.schedule(1.0)  # schedules live on the CPU
         t = self.schedule.time_of(log_snr)
         own = Level.at(log_snr, self.schedule(t).scale, t)
         reached = log_snr >= end.log_snr.clamp(max=-LOG_SNR_BOUND)
         own = Level(own.t, torch.where(reached, own.alpha, end.alpha), torch.where(reached, own.sigma, end.sigma))
-        return x * _coefficient(own.scale / level.scale, x), own
+        return x * _coefficient(own.scale.to(level.scale) / level.scale, x), own
 
     def predict(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
         """Return the network's F̂ for x_t at one of the denoiser's own levels."""
@@ -162,12 +188,15 @@ class Denoiser(nn.Module):
         """Return x_0 = (b · x_t − sigma · F) / (alpha · b − sigma · a)."""
         a, b = self.coefficients(level)
         denominator = level.alpha * b - level.sigma * a
-        return _coefficient(b / denominator, x) * x - _coefficient(level.sigma / denominator, x) * F
+        of_x = torch.where(level.sigma == 0, 1 / level.alpha, b / denominator)  # x_0 itself, in every target
+        of_F = torch.where(level.sigma == 0, 0.0, level.sigma / denominator)
+        return _coefficient(of_x, x) * x - _coefficient(of_F, x) * F
 
     def loss(
         self, x0: Tensor, level: Level, eps: Tensor, label: Tensor | None = None, weight: Weight | None = None
     ) -> Tensor:
         """Return w · mean |F̂ − F|² a sample, (B,), for clean x0 and noise eps (B, …) at levels (B, 1, …)."""
+        level = _beside(x0, level)
         a, b = self.coefficients(level)
         x = _coefficient(level.alpha, x0) * x0 + _coefficient(level.sigma, x0) * eps
         F = _coefficient(a, x0) * x0 + _coefficient(b, x0) * eps
@@ -197,10 +226,10 @@ class Uniform(Weight):
 
 
 class InverseSigma2(Weight):
-    """1/(sigma² + floor) on |F̂ − F|²: precision where there is little noise."""
+    """1/(sigma² + floor) on |F̂ − F|²: precision where there is little noise; a floor bounds it."""
 
     kind: Literal["inverse_sigma2"] = "inverse_sigma2"
-    floor: float = Field(1e-4, ge=0, le=1e6)
+    floor: float = Field(0.0, ge=0, le=1e6)
 
     def __call__(self, level: Level, a: Tensor, b: Tensor, sigma_data: float) -> Tensor:
         return 1 / (level.sigma**2 + self.floor)

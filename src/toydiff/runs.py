@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from toydiff import checkpoint as checkpoints
-from toydiff.config import Run
+from toydiff.config import Run, Sampling
 from toydiff.data import AnyData, Batch, Data
 from toydiff.denoiser import Denoise, Denoiser, input_scale
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
@@ -50,13 +50,20 @@ class Loaded:
         return self.config.data
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is; exact denoisers compute on the CPU."""
+        return self.denoiser.scale.device if isinstance(self.denoiser, Denoiser) else torch.device("cpu")
+
+    @property
     def conditional(self) -> bool:
         """Whether the denoiser takes a label: an exact one always does, where its data have labels."""
         trained = isinstance(self.denoiser, Denoiser)
         return self.config.model.conditional if trained else bool(self.data.label_names)
 
-    def labels(self, name: str | None, seeds: Tensor) -> Tensor | None:
-        """Return the labels (B,) to sample with: all `name`, or drawn by training frequency; None: no classes.
+    def labels(self, name: str | int | None, seeds: Tensor) -> Tensor | None:
+        """Return the labels (B,) to sample with: all `name` (or its number, or "none"), or drawn by training frequency.
+
+        None where the model has no classes.
 
         Raises ConfigurationError for a label that does not exist or a model that takes none.
         """
@@ -69,9 +76,14 @@ class Loaded:
             return None
         names = self.data.label_names
         if name is not None:
-            if name not in names and not (name.isdecimal() and int(name) < len(names)):
-                raise ConfigurationError(f"unknown label `{shown(name)}`", did_you_mean(name, names))
-            return torch.full((len(seeds),), names.index(name) if name in names else int(name))
+            known = {
+                **{str(k): k for k in range(len(names))},
+                "none": len(names),
+                **{n: k for k, n in enumerate(names)},
+            }
+            if str(name) not in known:
+                raise ConfigurationError(f"unknown label `{shown(name)}`", did_you_mean(str(name), [*names, "none"]))
+            return torch.full((len(seeds),), known[str(name)])
         frequencies = torch.bincount(self._training_labels(), minlength=len(names)).double().cumsum(0)
         u = streams.uniform((), seed=seeds, stream="label").contiguous()
         return torch.searchsorted(frequencies / frequencies[-1], u).clamp(max=len(names) - 1)
@@ -115,14 +127,16 @@ class Loaded:
         label: Tensor | None = None,
         guidance: float = 1.0,
         clip: tuple[float, float] | None = None,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
     ) -> Iterator[Frame]:
         """Yield the sampler's frames, preceded by the starting noise, in data units: sample i is seed i's alone.
 
         Raises ToydiffError if the network returns a number that is not finite, naming the level.
         """
         seeds = torch.as_tensor(seeds, dtype=torch.int64)
+        unit_prior = levels is None and self.config.sampling.prior == "unit"  # said of the run's own grid only
         sampler, levels = sampler or self.config.sampling.sampler, levels or self.config.levels()
+        device = device or self.device
         draws = 0
 
         def noise(like: Tensor | None = None) -> Tensor:
@@ -131,7 +145,7 @@ class Loaded:
             return streams.normal(self.data.shape, seed=seeds, stream="sample", step=draws, device=device)
 
         x = noise()
-        if self.config.sampling.prior == "marginal":
+        if not unit_prior:
             x = input_scale(levels[0], self.config.sigma_data) * x
         denoise = self.denoise(None if label is None else label.to(device), guidance=guidance, clip=clip)
         with torch.no_grad():
@@ -144,7 +158,7 @@ class Loaded:
                     )
                 yield Frame(frame.level, self.to_data(frame.x), self.to_data(frame.x0))
 
-    def sample(self, n: int, *, seed: int = 0, label: str | None = None, **options: Any) -> Batch:
+    def sample(self, n: int, *, seed: int = 0, label: str | int | None = None, **options: Any) -> Batch:
         """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
 
         `options` are those of `frames` and `trajectory`: sampler, levels, guidance, clip, device, batch_size.
@@ -158,7 +172,7 @@ class Loaded:
         *,
         keep: Iterable[int] = (-1,),
         levels: list[Level] | None = None,
-        label: str | None = None,
+        label: str | int | None = None,
         batch_size: int = 4096,
         **options: Any,
     ) -> tuple[list[Frame], Tensor | None]:
@@ -166,8 +180,8 @@ class Loaded:
 
         Batches bound the memory; a sample is its seed's alone, whatever the batch.
         """
-        levels = levels or self.config.levels()
-        wanted = {k % len(levels) for k in keep}
+        count = len(levels or self.config.levels())
+        wanted = {k % count for k in keep}
         batches, labels = [], []
         for part in torch.split(seeds, batch_size):
             chosen = self.labels(label, part)
@@ -192,6 +206,8 @@ def load(
 
     Raises ToydiffError for a damaged or missing file, ConfigurationError for an unknown name.
     """
+    if weights not in ("ema", "raw"):
+        raise ConfigurationError(f"unknown weights `{shown(weights)}`", did_you_mean(weights, ("ema", "raw")))
     found = find(name, runs_dir(runs)) if isinstance(name, str) else name
     if found.kind == "exact":
         return _exact(found)
@@ -234,17 +250,7 @@ def run_of(header: dict[str, Any], path: Path) -> Run:
 def _exact(found: Found) -> Loaded:
     """Return the exact denoiser of a data set's density, or after "@N" of N of its points."""
     kind, at, count = found.value.partition("@")
-    data: Data = kinds(AnyData)[kind]()  # type: ignore[assignment]
-    if at:
-        points = data.draw(int(count), streams.generator(0, "data"))
-        oracle: Any = Empirical(points.x, labels=points.label)
-    else:
-        oracle = data.exact()
-    config = Run(data=data)
-    config = replace_sampling(config, steps=40)
+    data: Data = kinds(AnyData)[kind].model_validate({"n": int(count) if at else None})  # type: ignore[assignment]
+    oracle: Any = Empirical(*data.fixed()) if at else data.exact()
+    config = Run(data=data, sampling=Sampling(steps=40))
     return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)
-
-
-def replace_sampling(config: Run, **changes: Any) -> Run:
-    """Return the run with another way of sampling, checked anew."""
-    return Run.model_validate({**dict(config), "sampling": {**dict(config.sampling), **changes}})

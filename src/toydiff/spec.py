@@ -15,6 +15,12 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
+    def __eq__(self, other: object) -> bool:
+        """Compare the fields; pydantic's own would compare the tensors computed from them as well."""
+        return type(self) is type(other) and dict(self) == dict(other)
+
+    __hash__ = BaseModel.__hash__
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a validated copy: pydantic's own would keep what was computed from the old values."""
         return type(self).model_validate({**dict(self), **(update or {})})

@@ -330,9 +330,10 @@ OUTPUTS = [
 ]
 
 SAMPLING = [
-    Row("sample tiny -o x.png --label 7", "run", 2, "unknown label `7` | Known: lower, upper"),
+    Row("sample tiny -o x.png --label 7", "run", 2, "unknown label `7` | Known: lower, none, upper"),
     Row("sample tiny -o x.png --label uper", "run", 2, "unknown label `uper` | Did you mean `upper`?"),
     Row("sample tiny -o x.png --label -1", "run", 2, "unknown label `-1`"),
+    Row(f"sample tiny -o x.png --label {'9' * 5000}", "run", 2, "unknown label"),
     Row("sample tiny -o x.png --label [red]x[/red]", "run", 2, "unknown label `[red]x[/red]`"),
     Row("sample plain -o x.png --label 1", "run", 2, "`plain` knows no labels: it was trained without classes"),
     Row("sample plain -o x.png --guidance 3", "run", 2, "`plain` cannot be guided: it was trained without classes"),

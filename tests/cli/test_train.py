@@ -194,7 +194,7 @@ def test_max_time_stops_early_and_resume_goes_on(here: Path, toydiff: Toydiff) -
 
 
 def test_resume_flag_starts_goes_on_and_is_done(here: Path, toydiff: Toydiff) -> None:
-    words = ("train", "moons", "--name", "job", *TINY, "--steps", "20", "--resume")
+    words = ("train", "moons", "--name", "job", *TINY, "--steps", "20", "--set", "schedule.kind=linear", "--resume")
     assert "time is up" in toydiff(*words, "--max-time", "0.001s").stderr  # nothing to resume: it starts
     done = toydiff(*words)
     assert "continuing runs/job" in done.stderr

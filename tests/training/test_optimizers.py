@@ -38,7 +38,7 @@ def test_every_rate_is_a_share_at_every_step(kind: str, total: int) -> None:
         rate: Any = RATES[kind](warmup=warmup)  # type: ignore[call-arg]
         factors = [rate(step, total) for step in range(1, total + 1)]
         assert all(0 <= factor <= 1 for factor in factors)
-        assert factors[0] > 0 or total == 1  # the first update does something
+        assert all(factor > 0 for factor in factors)  # no update does nothing, the first and the last included
 
 
 @every_rate
@@ -49,8 +49,8 @@ def test_warm_up_is_a_straight_line_from_zero_and_then_the_kinds_own_curve(kind:
     assert rate(20, 100) == pytest.approx(1, rel=1e-12)
     assert rate(12, 61) == pytest.approx(12 / 12.2, rel=1e-12)  # its end may fall between two steps
     plain: Any = RATES[kind]()
-    for step in range(20, 101):
-        assert rate(step, 100) == pytest.approx(plain((step - 20) * 100, 80 * 100), rel=1e-9, abs=1e-12)
+    for step in range(21, 101):
+        assert rate(step, 100) == pytest.approx(plain((step - 21) * 100 + 1, 80 * 100), rel=1e-9, abs=1e-12)
 
 
 @every_rate
@@ -60,17 +60,18 @@ def test_rates_never_rise_after_the_warm_up(kind: str) -> None:
     assert all(a >= b for a, b in pairwise(factors))
 
 
-def test_where_the_rates_end() -> None:
-    assert CosineRate()(100, 100) == pytest.approx(0, abs=1e-15)
-    assert CosineRate(final=0.1)(100, 100) == pytest.approx(0.1)
-    assert CosineRate()(50, 100) == pytest.approx(0.5)
-    assert CosineRate()(25, 100) == pytest.approx((1 + math.sqrt(0.5)) / 2)
-    assert LinearRate()(100, 100) == pytest.approx(0, abs=1e-15)
-    assert LinearRate(final=0.2)(50, 100) == pytest.approx(0.6)
-    assert [StepRate(every=0.25, gamma=0.5)(step, 100) for step in (24, 25, 49, 50, 75, 99)] == pytest.approx(
+def test_where_the_rates_are() -> None:
+    """As PyTorch's schedulers: step k is made at the rate of k − 1 steps done."""
+    assert CosineRate()(1, 100) == LinearRate()(1, 100) == StepRate()(1, 100) == 1
+    assert CosineRate(final=0.1)(100_000, 100_000) == pytest.approx(0.1, abs=1e-8)
+    assert CosineRate()(51, 100) == pytest.approx(0.5)
+    assert CosineRate()(26, 100) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    assert LinearRate()(100, 100) == pytest.approx(0.01)
+    assert LinearRate(final=0.2)(51, 100) == pytest.approx(0.6)
+    assert [StepRate(every=0.25, gamma=0.5)(step, 100) for step in (25, 26, 50, 51, 76, 100)] == pytest.approx(
         [1, 0.5, 0.5, 0.25, 0.125, 0.125]
     )
-    assert StepRate(every=0.1, gamma=0.5)(30, 100) == 0.125  # 0.3/0.1 is 2.9999…
+    assert StepRate(every=0.1, gamma=0.5)(31, 100) == 0.125  # 0.3/0.1 is 2.9999…
     assert {ConstantRate()(step, 100) for step in (1, 50, 100)} == {1.0}
 
 

@@ -228,15 +228,15 @@ def _folder_to_resume(run: Run, where: Path, name: str | None, talk: Talk) -> Pa
     from toydiff import checkpoint as checkpoints
     from toydiff.runs import run_of
 
+    config = run.model_dump(mode="json")
     if name is not None:
         folder = where / name
-        if (saved := checkpoint_in(folder, "latest.pt")) is not None:
-            before = run_of(checkpoints.read_header(saved), saved)
-            if before != run:
-                raise ConfigurationError(
-                    f"the run {shown(folder)} was started with another configuration",
-                    f"To extend it: toydiff resume {shown(name)} --steps N. Otherwise choose another --name.",
-                )
+        saved = checkpoint_in(folder, "latest.pt")
+        if saved is not None and run_of(checkpoints.read_header(saved), saved) != run:
+            raise ConfigurationError(
+                f"the run {shown(folder)} was started with another configuration",
+                f"To extend it: toydiff resume {shown(name)} --steps N. Otherwise choose another --name.",
+            )
         return folder if folder.exists() else None
     for folder in run_folders(where):
         if (saved := checkpoint_in(folder, "latest.pt")) is None:
@@ -246,6 +246,6 @@ def _folder_to_resume(run: Run, where: Path, name: str | None, talk: Talk) -> Pa
         except ToydiffError as error:  # perhaps of another experiment: no reason to stop, but worth knowing
             talk.warn(f"{error.message}; it is not considered")
             continue
-        if header.get("config") == run.model_dump(mode="json") and header["step"] < header["total"]:
+        if header.get("config") == config and header["step"] < header["total"]:
             return folder
     return None

@@ -37,6 +37,8 @@ class Trainer:
         self.run, self.folder, self.preset, self.talk, self.device = run, folder, preset, talk, device
         self.state = checkpoints.load(resume) if resume else None
         header = self.state.header if self.state else {}
+        if header.get("data", fingerprint(run.data)) != fingerprint(run.data):
+            talk.warn("the data are no longer those the run was started with: it goes on, but not bit for bit")
         self.start: int = header.get("step", 0)
         self.best: dict[str, float] | None = header.get("best")
         window = header.get("window", [0.0, 0])

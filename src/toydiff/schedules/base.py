@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from toydiff.errors import ConfigurationError
+from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.schedules.level import Level, as_float64
 from toydiff.spec import Spec
 
@@ -24,7 +24,9 @@ class Schedule(Spec):
         raise NotImplementedError
 
     def __call__(self, t: Tensor | float) -> Level:
-        t = as_float64(t).double()
+        t = as_float64(t)
+        if ((t < 0) | (t > 1)).any():
+            raise ToydiffError("a time lies outside [0, 1]", "0 is data, 1 is noise.")
         return Level(t, *self.coefficients(t))
 
     @property
@@ -58,7 +60,7 @@ class Schedule(Spec):
         A table gives the bracket and a first guess; two secant steps make it exact to about 1e-9
         (1e-5 in the last pieces of a zero-terminal-SNR schedule of few steps); nothing that decodes depends on it.
         """
-        log_snr = as_float64(log_snr).double()
+        log_snr = as_float64(log_snr)
         times, noise = self._inverse_table
         wanted = (-log_snr).clamp(noise[0], noise[-1])
         right = torch.searchsorted(noise, wanted).clamp(1, len(noise) - 1)

@@ -66,10 +66,10 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
     return [schedule(t) for t in times] + [CLEAN]
 
 
-def _spread(schedule: Schedule, steps: int, name: str, rho: float, t_max: float) -> Tensor:
+def _spread(schedule: Schedule, steps: int, name: str, rho: float, t_max: float, t_min: float) -> Tensor:
     """Return `steps` times equally spaced in (sigma/alpha)^(1/ρ) or in log-SNR, within the log-SNR bound."""
     high = schedule(t_max).log_snr.clamp(-LOG_SNR_BOUND, LOG_SNR_BOUND)
-    low = schedule(0.0).log_snr.clamp(-LOG_SNR_BOUND, LOG_SNR_BOUND)
+    low = schedule(t_min).log_snr.clamp(-LOG_SNR_BOUND, LOG_SNR_BOUND)
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     if name == "log_snr":
         return schedule.time_of(high + ramp * (low - high))
@@ -82,11 +82,16 @@ def _continuous_times(schedule: Schedule, steps: int, name: str, rho: float, top
     if name == "trailing":
         return top * (1 - i / steps)
     t_min = float(schedule.time_of(LOG_SNR_BOUND))
+    if top <= t_min:
+        raise ConfigurationError(
+            f"start = {top:g} is cleaner than the cleanest level of a {name} grid, t = {t_min:.2g}",
+            "Start later, or take the trailing grid.",
+        )
     if name == "leading":
         return t_min + (top - t_min) * (steps - 1 - i) / steps
     if name == "linspace":
         return torch.linspace(top, t_min, steps, dtype=torch.float64)
-    return _spread(schedule, steps, name, rho, top)
+    return _spread(schedule, steps, name, rho, top, t_min)
 
 
 def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, rho: float) -> Tensor:
@@ -98,7 +103,7 @@ def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, rh
         return (steps - 1 - i).long() * (count // steps)
     if name == "linspace":
         return torch.linspace(count, 1, steps, dtype=torch.float64).round().long() - 1
-    times = _spread(schedule, steps, name, rho, float(knots[-1]))
+    times = _spread(schedule, steps, name, rho, float(knots[-1]), float(knots[0]))
     nearest = (times[:, None] - knots).abs().argmin(1).tolist()
     positions: list[int] = []
     for k, position in enumerate(nearest):  # rounding may put two levels on one knot: push the later one down

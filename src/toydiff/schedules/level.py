@@ -14,8 +14,9 @@ LOG_SNR_BOUND = 20.0
 
 
 def as_float64(value: Tensor | float) -> Tensor:
+    """Return a float64 tensor; Apple's GPUs have none, and keep what they are given."""
     if isinstance(value, Tensor):
-        return value if value.is_floating_point() else value.double()
+        return value if value.device.type == "mps" else value.double()
     return torch.tensor(value, dtype=torch.float64)
 
 

@@ -80,6 +80,8 @@ class Batches:
         eps = streams.normal(shape, stream="noise", device=self.device, **address)
         dropped = streams.uniform((), stream="label dropout", **address) <= self.label_dropout
         level = self.density(u, self.schedule)
+        if self.device.type != "mps":  # which has no float64: there each step casts its own
+            level = Level(level.t.to(self.device), level.alpha.to(self.device), level.sigma.to(self.device))
         x0: Tensor | None = None
         label: Tensor | None = None
         if self.epoch_steps is None:

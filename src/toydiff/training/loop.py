@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from toydiff.data.base import Data
-from toydiff.denoiser import AnyWeight, Denoiser, Uniform
+from toydiff.denoiser import AnyWeight, Denoiser, Uniform, unlearnable
 from toydiff.errors import ConfigurationError
 from toydiff.spec import Spec
 from toydiff.training.batches import Batches, TrainingBatch, steps_per_epoch
@@ -91,6 +91,13 @@ def fit(
     """
     if denoiser.schedule is None:
         raise ConfigurationError("a denoiser without a schedule cannot be trained", "Give Denoiser a schedule=.")
+    if problem := unlearnable(denoiser.target, denoiser.schedule):
+        raise ConfigurationError(*problem)
+    if denoiser.classes not in (0, len(data.label_names)):
+        raise ConfigurationError(
+            f"the network knows {denoiser.classes} classes, the data `{data.kind}` have {len(data.label_names)}",
+            "Build the network with as many classes as data.label_names has, or with none.",
+        )
     device = next(denoiser.parameters()).device
     total = training.total_steps(data.n)
     batches = Batches(
@@ -110,7 +117,7 @@ def fit(
         start = resume["step"]
         denoiser.load_state_dict(resume["model"])
         average.load_state_dict(resume["ema"])
-        optimizer.load_state_dict(resume["optimizer"])
+        optimizer.load_state_dict(copy.deepcopy(resume["optimizer"]))  # it would go on writing into the caller's
     if training.compile:
         denoiser.network.compile()
     guard = Guard(device)

@@ -55,12 +55,12 @@ class _Rate(Spec):
     def __call__(self, step: int, total: int) -> float:
         """Return the factor for the update that makes `step` (1 … total)."""
         warm = self.warmup * total
-        if step < warm:
+        if step <= warm:
             return step / warm
-        return self.after_warmup((step - warm) / max(total - warm, 1))
+        return self.after_warmup(max(step - 1 - warm, 0) / max(total - warm, 1))  # the first step after it is at 0
 
     def after_warmup(self, progress: float) -> float:
-        """Return the factor at `progress` ∈ [0, 1] of the rest."""
+        """Return the factor at `progress` ∈ [0, 1) of the rest."""
         raise NotImplementedError
 
 

@@ -1,0 +1,191 @@
+"""From a NAME to samples: the right weights, the right units, and each sample the business of its own seed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from toydiff import checkpoint as checkpoints
+from toydiff.arrays import write_csv, write_npz
+from toydiff.config import Model, Run, Sampling
+from toydiff.data import AnyData, Batch, Gaussians, Moons
+from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.names import Found
+from toydiff.networks import MLP
+from toydiff.runs import Loaded, load, run_of
+from toydiff.samplers import DDIM, DDPM, Heun
+from toydiff.schedules import Level, Linear
+from toydiff.spec import kinds
+from toydiff.training import streams
+
+RUN = Run(data=Gaussians(), network=MLP(widths=(16, 16)), model=Model(conditional=True), sampling=Sampling(steps=5))
+
+
+def saved(folder: Path, run: Run = RUN, **changes: object) -> Path:
+    """Write a checkpoint whose averaged weights are half the raw ones."""
+    weights = run.build().state_dict()
+    ema = {key: value / 2 if key.startswith("network.") else value for key, value in weights.items()}
+    header = {"name": "made", "config": run.model_dump(mode="json"), "step": 1, "total": 1, **changes}
+    checkpoints.save(folder / "made.pt", header=header, model=weights, ema=ema, optimizer={})
+    return folder / "made.pt"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Loaded:
+    return load(str(saved(tmp_path)))
+
+
+# ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_checkpoint_needs_nothing_beside_it(made: Loaded) -> None:
+    assert (made.name, made.config, made.schedule, made.data) == ("made", RUN, RUN.schedule, RUN.data)
+    assert made.sample(3).x.shape == (3, 2)
+
+
+def test_averaged_weights_unless_raw_ones_are_asked_for(tmp_path: Path) -> None:
+    path = str(saved(tmp_path))
+    weights = RUN.build().state_dict()
+    for which, factor in (("ema", 0.5), ("raw", 1.0)):
+        loaded = load(path, weights=which).denoiser.state_dict()  # type: ignore[attr-defined]
+        for key in weights:
+            assert torch.equal(loaded[key], weights[key] * (factor if key.startswith("network.") else 1)), key
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"config": None}, "its configuration is not valid here: config"),
+        ({"config": {"data": {"kind": "dragon"}}}, "its configuration is not valid here: data"),
+        ({"config": {"seed": -1}}, "its configuration is not valid here: seed"),
+        ({"config": {"\x1b[31m": 1}}, r"not valid here: \x1b[31m"),
+        ({"config": Run().model_dump(mode="json")}, "the weights do not fit the network"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(changes: dict[str, object], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ToydiffError) as error:
+        load(str(saved(tmp_path, **changes)))
+    assert words in error.value.message
+    assert error.value.exit_code == 1
+
+
+def test_a_configuration_survives_its_header() -> None:
+    assert run_of(json.loads(json.dumps({"config": RUN.model_dump(mode="json")})), Path("x")) == RUN
+
+
+# ── sampling ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("sampler", [Heun(), DDIM(), DDIM(eta=1), DDPM()])
+def test_a_sample_is_its_seeds_alone_whatever_the_batch(made: Loaded, sampler: object) -> None:
+    whole = made.sample(50, sampler=sampler)
+    parts = made.sample(50, sampler=sampler, batch_size=7)
+    assert whole.label is not None
+    assert torch.equal(whole.label, parts.label)  # type: ignore[arg-type]
+    torch.testing.assert_close(parts.x, whole.x, atol=1e-5, rtol=0)
+    torch.testing.assert_close(made.sample(10, seed=20, sampler=sampler).x, whole.x[20:30], atol=1e-5, rtol=0)
+
+
+def test_the_way_is_one_frame_a_step_after_the_noise(made: Loaded) -> None:
+    frames = list(made.trajectory(range(6), label=torch.zeros(6, dtype=torch.long)))
+    assert [float(frame.level.t) for frame in frames] == [float(level.t) for level in made.config.levels()]
+    noise = streams.normal((2,), seed=torch.arange(6), stream="sample", step=1)
+    torch.testing.assert_close(frames[0].x, noise * made.scale + made.shift)  # flow and cosine start from pure noise
+    assert all(frame.x.shape == (6, 2) for frame in frames)
+
+
+def test_raw_data_start_from_the_noise_of_their_scale_unless_from_a_unit_one(tmp_path: Path) -> None:
+    schedule = Linear(T=1000)
+    parts = {"data": Gaussians(radius=50), "network": MLP(widths=(8,)), "schedule": schedule}
+    run = Run(**parts, model=Model(standardize=False), sampling=Sampling(steps=5))
+    loaded, end = load(str(saved(tmp_path, run))), schedule(1.0)
+    noise = streams.normal((2,), seed=torch.arange(4), stream="sample", step=1)
+    rms = (end.alpha**2 * run.sigma_data**2 + end.sigma**2).sqrt().float()
+    torch.testing.assert_close(next(loaded.trajectory(range(4))).x, noise * rms)
+    unit = replace(loaded, config=run.model_copy(update={"sampling": Sampling(steps=5, prior="unit")}))
+    torch.testing.assert_close(next(unit.trajectory(range(4))).x, noise)
+
+
+def test_frames_are_those_asked_for(made: Loaded) -> None:
+    everything, _ = made.frames(torch.arange(9), keep=range(6), batch_size=4)
+    some, labels = made.frames(torch.arange(9), keep=(0, 3, -1))
+    assert len(everything) == 6
+    for frame, same in zip(some, (everything[0], everything[3], everything[5]), strict=True):
+        torch.testing.assert_close(frame.x, same.x, atol=1e-5, rtol=0)
+    assert labels is not None
+    assert torch.equal(made.sample(9).label, labels)  # type: ignore[arg-type]
+
+
+def test_labels_come_by_training_frequency_or_as_told(tmp_path: Path) -> None:
+    weights = (1.0, 2.0, 5.0)
+    run = RUN.model_copy(update={"data": Gaussians(modes=3, weights=weights)})
+    loaded = load(str(saved(tmp_path, run)))
+    drawn = loaded.labels(None, torch.arange(20_000))
+    assert drawn is not None
+    shares = drawn.bincount(minlength=3) / 20_000
+    torch.testing.assert_close(shares, torch.tensor(weights) / 8, atol=0.015, rtol=0)  # 4 standard deviations
+    assert torch.equal(loaded.labels(None, torch.arange(5, 9)), drawn[5:9])  # type: ignore[arg-type]
+    assert loaded.labels("2", torch.arange(4)).tolist() == [2, 2, 2, 2]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("label", ["3", "-1", "", "one", "٣"])
+def test_labels_there_are_not_are_refused(label: str, tmp_path: Path) -> None:
+    loaded = load(str(saved(tmp_path, RUN.model_copy(update={"data": Gaussians(modes=3)}))))
+    with pytest.raises(ConfigurationError, match="unknown label"):
+        loaded.labels(label, torch.arange(4))
+
+
+def test_a_number_that_is_not_finite_stops_sampling(made: Loaded) -> None:
+    broken = replace(made, denoiser=lambda x, level, label=None: x * torch.nan)
+    with pytest.raises(ToydiffError, match="not finite on the way to") as error:
+        broken.sample(3)
+    assert error.value.exit_code == 1
+
+
+# ── exact denoisers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", kinds(AnyData))
+def test_exact_denoisers_are_the_data_sets_own_in_model_units(kind: str) -> None:
+    loaded = load(f"exact:{kind}")
+    data = kinds(AnyData)[kind]()
+    x_t = data.draw(20, torch.Generator().manual_seed(0)).x.double() + 0.3  # type: ignore[attr-defined]
+    level = Level.at(torch.tensor(1.0, dtype=torch.float64))
+    # x_t = alpha x_0 + sigma eps in data units is (x_t − alpha·shift)/scale in the model's, with sigma/scale for sigma.
+    inside = Level(level.t, level.alpha, level.sigma / loaded.scale)
+    in_model = (x_t - level.alpha * loaded.shift.double()) / loaded.scale
+    expected = (data.exact()(x_t, level) - loaded.shift.double()) / loaded.scale  # type: ignore[attr-defined]
+    torch.testing.assert_close(loaded.denoiser(in_model, inside), expected, atol=1e-5, rtol=0)
+
+
+def test_the_exact_denoiser_of_points_samples_those_points() -> None:
+    loaded = load("exact:moons@20")
+    points = Moons(n=20).fixed()
+    x = loaded.sample(100, sampler=DDIM()).x
+    assert torch.cdist(x, points.x).amin(1).max() < 0.02
+    for label in (0, 1):
+        near = loaded.sample(30, label=str(label), sampler=DDIM()).x
+        assert (points.label[torch.cdist(near, points.x).argmin(1)] == label).all()  # type: ignore[index]
+
+
+def test_data_are_no_model() -> None:
+    with pytest.raises(ConfigurationError, match="is a data set, not a model"):
+        load(Found("data", "moons", ""))
+
+
+# ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_csv_keeps_every_digit_of_float32_and_refuses_images(tmp_path: Path) -> None:
+    x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-30, 1e30])
+    write_csv(tmp_path / "a.csv", Batch(x, None))
+    read = [[float(cell) for cell in line.split(",")] for line in (tmp_path / "a.csv").read_text().splitlines()[1:]]
+    assert torch.equal(torch.tensor(read, dtype=torch.float64).float(), x)
+    with pytest.raises(ConfigurationError, match="csv holds points"):
+        write_csv(tmp_path / "b.csv", Batch(torch.zeros(2, 1, 8, 8), None))
+    write_npz(tmp_path / "b.npz", Batch(torch.zeros(2, 1, 8, 8), None))
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "b.npz"}

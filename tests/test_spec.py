@@ -1,0 +1,37 @@
+"""Specs compare and copy by their fields, whatever has been computed from them."""
+
+import pytest
+import torch
+
+from toydiff.config import Run
+from toydiff.data import AnyData, Moons
+from toydiff.samplers import AnySampler
+from toydiff.schedules import AnySchedule, Linear
+from toydiff.spec import kinds
+
+
+@pytest.mark.parametrize("union", [AnySchedule, AnyData, AnySampler])
+def test_used_specs_compare_and_hash_by_their_fields(union):
+    for kind in kinds(union).values():
+        a, b = kind(), kind()
+        for spec in (a, b) if union is AnySchedule else ():
+            spec(0.5), spec.time_of(1.0)
+        for spec in (a, b) if union is AnyData else ():
+            assert spec.scale > 0
+        assert a == b and hash(a) == hash(b)
+        assert a != kind.__mro__[1] and a != 1
+
+
+def test_runs_compare():
+    assert Run(schedule=Linear()) == Run(schedule=Linear()) != Run(schedule=Linear(T=999))
+
+
+def test_a_copy_forgets_what_was_computed():
+    used = Moons()
+    x = torch.zeros(1, 2)
+    before = used.log_prob(x)
+    copied = used.model_copy(update={"noise": 0.3})
+    assert torch.equal(copied.log_prob(x), Moons(noise=0.3).log_prob(x))
+    assert not torch.equal(copied.log_prob(x), before)
+    with pytest.raises(ValueError, match="greater"):
+        used.model_copy(update={"noise": -1.0})
