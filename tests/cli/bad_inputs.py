@@ -199,7 +199,7 @@ CONFIGURATION = [
         "--set model.target=eps --set sampling.steps=30",
         "",
         2,
-        "2 problems | `eps` cannot be learned where alpha(1) = 0 | Lin et al. 2023 | targets that work: x0, v, edm "
+        "2 problems | `eps` cannot be learned where alpha(1) = 0 | Lin et al. 2023 | x0, v, edm and flow "
         "| 30 steps on a schedule that has 10",
     ),
     Row("train moons --set model.target=score", "", 2, "model.target: `score` cannot be learned where alpha(1) = 0"),
