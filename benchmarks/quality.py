@@ -9,6 +9,7 @@ more for stray ones, less for samples that keep to the middle of the data.
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
@@ -28,7 +29,7 @@ N = 2000
 
 
 def surplus(data: Data, loaded: Loaded) -> str:
-    """Return the mean of −log p(x) over 20,000 samples, less the entropy; or the share where p is 0, if there is any."""
+    """Return the mean of −log p(x) over 20,000 samples, less the entropy; or the share where p is 0, if any is."""
     log_prob = data.log_prob(loaded.sample(20_000, seed=50_000).x).double()
     if (outside := float((log_prob == -torch.inf).double().mean())) > 0:
         return f"{outside:.1%} where p = 0"
@@ -56,7 +57,11 @@ def row(preset: str) -> str:
 
 def main() -> None:
     """Print the table."""
-    machine = f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    torch.set_num_threads(1)  # as `toydiff train` does for networks this small
+    machine = (
+        f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores "
+        f"({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} thread, torch {torch.__version__}"
+    )
     print(f"# Quality of the 2-D presets\n\nBy `python benchmarks/quality.py` on {machine}.\n")
     print("n = 2,000 samples against 2,000 fresh draws; in brackets the floor between two real draws, and z.\n")
     print("| preset | steps | training s | sampling s | sliced W2 | energy distance | NLL − H (nats) |")

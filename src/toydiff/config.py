@@ -51,7 +51,7 @@ class Record(Spec):
     log_every: int = Field(20, ge=1)
     validate_every: int = Field(500, ge=1)
     save_every: int = Field(1000, ge=1)
-    sample_every: int = Field(1000, ge=1)
+    sample_every: int = Field(2000, ge=1)
     validation: int = Field(4096, ge=10, le=1_000_000)
     """Held-out data in the validation loss."""
     keep: tuple[Annotated[int, Field(ge=1)], ...] = ()

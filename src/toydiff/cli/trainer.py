@@ -20,7 +20,7 @@ from toydiff.cli.configure import to_toml
 from toydiff.cli.progress import Progress
 from toydiff.cli.talk import Talk
 from toydiff.config import Run
-from toydiff.environment import environment, fingerprint
+from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
 from toydiff.files import atomic_write, write_text
 from toydiff.names import Found
@@ -53,6 +53,7 @@ class Trainer:
     ) -> Step | None:
         """Train; return the last step, or None if there was nothing left to do. Sets `stop` to a signal's number."""
         denoiser = self.run.build()
+        settle_threads(sum(p.numel() for p in denoiser.parameters()), self.device)
         if self.state is not None:
             checkpoints.check_shapes(self.state.model, denoiser)
         denoiser.to(self.device)
