@@ -58,7 +58,6 @@ def test_one_class_and_one_name_reach_the_command_line(tmp_path, consistency):
     """A copy of the package with the README's class in a file and its name in the union: everything knows it."""
     shutil.copytree(ROOT / "src" / "toydiff", tmp_path / "toydiff")
     shutil.copytree(ROOT / "presets", tmp_path / "toydiff" / "_presets")
-    shutil.copytree(ROOT / "checkpoints" / "pretrained", tmp_path / "toydiff" / "_pretrained", dirs_exist_ok=True)
     (tmp_path / "toydiff" / "samplers" / "consistency.py").write_text(
         BLOCKS[1].replace(
             "from toydiff.samplers import Frame, Sampler", "from toydiff.samplers.base import Frame, Sampler"
