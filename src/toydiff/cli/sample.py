@@ -83,12 +83,15 @@ def sample(
     loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
     seeds, scale = torch.arange(first, first + count), loaded.guidance(guidance)
     last = loaded.config.sampling.steps
-    keep = {round(k * last / (PANELS - 1)) for k in range(PANELS)} if show_process else {last}
+    panels = sorted({round(k * last / (PANELS - 1)) for k in range(PANELS)}) if show_process else [last]
+    keep = sorted({*panels, *(min(k + 1, last) for k in panels)})  # a frame's x̂_0 was made at the level before it
     frames, labels = loaded.frames(seeds, keep=keep, label=label, guidance=scale, clip=bounds, device=where)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     text = {"toydiff": command, "seeds": f"{first}-{first + count - 1}", "sampler": described(loaded)}
     samples = Batch(frames[-1].x, labels)
-    write(loaded, samples, seeds, frames if show_process else [], out, text)
+    kept = dict(zip(keep, frames, strict=True))
+    strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
+    write(loaded, samples, seeds, strip, out, text)
     talk.result(
         f"{shown(out)}: {count:,} samples of {shown(loaded.name)}, {described(loaded)}",
         {
@@ -119,8 +122,7 @@ def write(loaded: Loaded, samples: Batch, seeds: Tensor, frames: list[Frame], ou
         from toydiff.viz.process import process_strip
 
         if frames:
-            estimates = [frames[1].x0, *(frame.x0 for frame in frames[1:])] if len(frames) > 1 else None
-            figure = process_strip([f.level for f in frames], [f.x for f in frames], estimates)
+            figure = process_strip([f.level for f in frames], [f.x for f in frames], [f.x0 for f in frames])
         else:
             real = loaded.data.draw(min(len(samples.x), 20_000), torch.Generator().manual_seed(0))
             title = f"{len(samples.x):,} samples"
