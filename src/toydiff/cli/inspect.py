@@ -45,6 +45,10 @@ def inspect(
     wanted = options.one_name(name, checkpoint)
     if output is not None and not schedule:
         raise ConfigurationError("-o is where the picture of --schedule goes", "Add --schedule.")
+    if (schedule and model) or (wanted in NOUNS and (schedule or model)):
+        raise ConfigurationError(
+            "--schedule and --model each show one thing of one model", "Give one of them, and a NAME."
+        )
     if wanted in NOUNS:
         return show_noun(wanted, talk)
     where, header, run = runs_dir(runs), {}, None
