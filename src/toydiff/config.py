@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from toydiff.data import AnyData, SwissRoll
 from toydiff.denoiser import Denoiser, Target, unlearnable
 from toydiff.errors import ConfigurationError
-from toydiff.networks import MLP, AnyNetwork
+from toydiff.networks import MLP, AnyNetwork, UNet
 from toydiff.samplers import AnySampler, Heun, noise_levels
 from toydiff.schedules import AnySchedule, Cosine, Level
 from toydiff.spec import Spec
@@ -85,6 +85,11 @@ class Run(Spec):
             problems.append(
                 f"training.density: `discrete` draws a schedule's knots, and this {self.schedule.kind} schedule "
                 "has none; give it a number of steps (schedule.T), or take the density `uniform`"
+            )
+        if isinstance(self.network, UNet) and len(self.data.shape) != 3:
+            problems.append(
+                f"network: a `unet` takes images (C, H, W), and a sample of `{self.data.kind}` is of shape "
+                f"{self.data.shape}; take the network `mlp`"
             )
         if self.model.conditional and not self.data.label_names:
             problems.append(f"model.conditional: the data set `{self.data.kind}` has no labels")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-NOUNS = ("samplers", "schedules", "targets", "weights", "densities", "presets", "datasets")
+NOUNS = ("samplers", "schedules", "targets", "weights", "densities", "networks", "presets", "datasets")
 
 
 def entries(noun: str) -> list[dict[str, Any]]:
@@ -13,6 +13,7 @@ def entries(noun: str) -> list[dict[str, Any]]:
         return _presets()
     from toydiff.data import AnyData
     from toydiff.denoiser import TARGETS, AnyWeight
+    from toydiff.networks import AnyNetwork
     from toydiff.samplers import AnySampler
     from toydiff.schedules import AnySchedule
     from toydiff.spec import kinds, summary
@@ -25,6 +26,7 @@ def entries(noun: str) -> list[dict[str, Any]]:
         "schedules": AnySchedule,
         "weights": AnyWeight,
         "densities": AnyDensity,
+        "networks": AnyNetwork,
         "datasets": AnyData,
     }
     rows = []

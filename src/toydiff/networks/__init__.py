@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from toydiff.networks.embedding import AnyEmbedding
 from toydiff.networks.mlp import MLP
+from toydiff.networks.unet import UNet
 
-AnyNetwork = MLP
-"""The union of networks; the U-Net joins it with the image data."""
+AnyNetwork = Annotated[MLP | UNet, Field(discriminator="kind")]
 
-__all__ = ["MLP", "AnyEmbedding", "AnyNetwork"]
+__all__ = ["MLP", "AnyEmbedding", "AnyNetwork", "UNet"]

@@ -42,6 +42,18 @@ class PlainTime(Spec):
         return level.t.reshape(-1, 1).to(x)
 
 
+class SinusoidalTime(Spec):
+    """Sines and cosines of 1000 t at frequencies 1 … 1/10,000: a DDPM's step number (Ho et al. 2020, appendix B)."""
+
+    kind: Literal["sinusoidal_t"] = "sinusoidal_t"
+    features: int = Field(64, ge=2, le=4096, multiple_of=2)
+
+    def __call__(self, level: Level, x: Tensor) -> Tensor:
+        frequency = 1e-4 ** torch.linspace(0, 1, self.features // 2, dtype=x.dtype, device=x.device)
+        angle = 1000 * level.t.reshape(-1, 1).to(x) * frequency
+        return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
 class HalfLogSigma(Spec):
     """[sin ½ log σ, cos ½ log σ] with σ = sigma/alpha: two smooth numbers for log-linear schedules."""
 
@@ -56,4 +68,4 @@ class HalfLogSigma(Spec):
         return torch.cat([(log_sigma / 2).sin(), (log_sigma / 2).cos()], dim=1)
 
 
-AnyEmbedding = Annotated[SinusoidalLogSNR | PlainTime | HalfLogSigma, Field(discriminator="kind")]
+AnyEmbedding = Annotated[SinusoidalLogSNR | PlainTime | SinusoidalTime | HalfLogSigma, Field(discriminator="kind")]
