@@ -118,7 +118,7 @@ def test_a_damaged_environment_file_is_no_preset_and_no_error() -> None:
 def test_prefixes_say_what_is_meant() -> None:
     assert find("data:moons", RUNS) == Found("data", "moons", "the data set moons")
     assert find("exact:moons", RUNS) == Found("exact", "moons", "the exact denoiser of moons")
-    assert find("exact:moons@1500", RUNS).why == "the exact denoiser of 1,500 points of moons"
+    assert find("exact:moons@1500", RUNS).why == "the exact denoiser of 1,500 samples of moons"
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_prefixes_say_what_is_meant() -> None:
         ("preset:none", ConfigurationError, "there is no preset `none`"),
         ("data:none", ConfigurationError, "unknown data set `none`"),
         ("data:moons@5", ConfigurationError, "unknown data set `moons@5`"),
-        ("exact:moons@-5", ConfigurationError, "`-5` is not a number of points"),
-        ("exact:moons@99999999", ConfigurationError, "`99999999` is not a number of points"),
+        ("exact:moons@-5", ConfigurationError, "`-5` is not a number of samples"),
+        ("exact:moons@99999999", ConfigurationError, "`99999999` is not a number of samples"),
         ("..", ToydiffError, "the folder .. holds no checkpoint"),
         ("", ConfigurationError, "`` is neither"),
     ],

@@ -12,7 +12,7 @@ import torch
 from toydiff import checkpoint as checkpoints
 from toydiff.arrays import write_csv, write_npz
 from toydiff.config import Model, Run, Sampling
-from toydiff.data import AnyData, Batch, Gaussians, Moons
+from toydiff.data import AnyData, Batch, Gaussians, Moons, Shapes
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.names import Found
 from toydiff.networks import MLP
@@ -149,7 +149,7 @@ def test_a_number_that_is_not_finite_stops_sampling(made: Loaded) -> None:
 # ── exact denoisers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind", kinds(AnyData))
+@pytest.mark.parametrize("kind", [kind for kind in kinds(AnyData) if kind != "shapes"])
 def test_exact_denoisers_are_the_data_sets_own_in_model_units(kind: str) -> None:
     loaded = load(f"exact:{kind}")
     data = kinds(AnyData)[kind]()
@@ -170,6 +170,29 @@ def test_the_exact_denoiser_of_points_samples_those_points() -> None:
     for label in (0, 1):
         near = loaded.sample(30, label=str(label), sampler=DDIM(), levels=levels).x
         assert (points.label[torch.cdist(near, points.x).argmin(1)] == label).all()  # type: ignore[index]
+
+
+def test_the_exact_denoiser_of_pictures_samples_those_pictures() -> None:
+    loaded = load("exact:shapes@100")
+    pictures = Shapes(n=100).fixed()
+    x, label = loaded.sample(20)
+    away = torch.cdist(x.flatten(1), pictures.x.flatten(1))
+    assert away.amin(1).max() < 0.05 and label is not None and pictures.label is not None
+    assert torch.equal(pictures.label[away.argmin(1)], label)
+    other_way = loaded.sample(5, label="triangle+line:2")
+    assert [loaded.data.label_names[k] for k in other_way.label] == ["line+triangle"] * 5  # type: ignore[union-attr]
+
+
+def test_the_number_of_labels_is_the_data_sets_own_where_the_last_are_not_drawn() -> None:
+    """Of three pictures none has the last label: "none" must stay the one after it."""
+    loaded = load("exact:shapes@3")
+    drawn = Shapes(n=3).fixed().label
+    assert drawn is not None and drawn.max() < 27
+    free = loaded.sample(50, label="none")
+    assert free.label is not None and (free.label == 28).all()
+    assert len(torch.unique(free.x.sign(), dim=0)) == 3
+    with pytest.raises(ToydiffError, match="no component has this label"):
+        loaded.sample(1, label="27")
 
 
 def test_data_are_no_model() -> None:

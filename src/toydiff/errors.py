@@ -29,6 +29,11 @@ class TrainingDiverged(ToydiffError):
     exit_code = 3
 
 
+def shown(name: object) -> str:
+    """Return a path or another name from outside as one printable line: control characters are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean `…`? Known: …", the nearest of `known` first, as a hint for an unknown `name`."""
     known = sorted(known)

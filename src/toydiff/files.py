@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.errors import shown as shown  # paths are what most of its callers show
 
 _REASONS = {
     errno.ENOENT: ("its folder does not exist", "Make the folder first, or choose another output."),
@@ -34,11 +35,6 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
-
-
-def shown(name: object) -> str:
-    """Return a path or another name from outside as one printable line: control characters are escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from toydiff.assets import presets_dir, pretrained_dir
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
 
-DATA_KINDS = ("swissroll", "moons", "circles", "gaussians", "checkerboard", "spirals", "pinwheel")
+DATA_KINDS = ("swissroll", "moons", "circles", "gaussians", "checkerboard", "spirals", "pinwheel", "shapes")
 """Known without importing torch; a test holds this to the union `AnyData`."""
 PREFIXES = ("run", "preset", "data", "exact")
 
@@ -111,10 +111,10 @@ def _data_or_exact(prefix: str, rest: str) -> Found:
     if kind not in DATA_KINDS:
         raise ConfigurationError(f"unknown data set `{shown(kind)}`", did_you_mean(kind, DATA_KINDS))
     if at and not (count.isdecimal() and len(count) <= 8 and 1 <= int(count) <= 10_000_000):
-        raise ConfigurationError(f"`{shown(count)}` is not a number of points", "For example: exact:moons@500")
+        raise ConfigurationError(f"`{shown(count)}` is not a number of samples", "For example: exact:moons@500")
     if prefix == "data":
         return Found("data", kind, f"the data set {kind}")
-    return Found("exact", rest, f"the exact denoiser of {f'{int(count):,} points of ' if at else ''}{kind}")
+    return Found("exact", rest, f"the exact denoiser of {f'{int(count):,} samples of ' if at else ''}{kind}")
 
 
 def _path(name: str, runs: Path, latest: bool) -> Found | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -74,19 +74,15 @@ class Loaded:
                     "Sample without --label, or train with --set model.conditional=true",
                 )
             return None
-        names = self.data.label_names
         if name is not None:
-            known = {
-                **{str(k): k for k in range(len(names))},
-                "none": len(names),
-                **{n: k for k, n in enumerate(names)},
-            }
-            if str(name) not in known:
-                raise ConfigurationError(f"unknown label `{shown(name)}`", did_you_mean(str(name), [*names, "none"]))
-            return torch.full((len(seeds),), known[str(name)])
-        frequencies = torch.bincount(self._training_labels(), minlength=len(names)).double().cumsum(0)
+            return torch.full((len(seeds),), self.data.label_of(name))
         u = streams.uniform((), seed=seeds, stream="label").contiguous()
-        return torch.searchsorted(frequencies / frequencies[-1], u).clamp(max=len(names) - 1)
+        shares = self._label_frequencies.cumsum(0)
+        return torch.searchsorted(shares / shares[-1], u).clamp(max=len(shares) - 1)
+
+    @cached_property
+    def _label_frequencies(self) -> Tensor:
+        return self.data.label_frequencies()
 
     def guidance(self, scale: float | None) -> float:
         """Return the guidance scale, 1 for None; ConfigurationError for a model without classes or no number."""
@@ -100,11 +96,6 @@ class Loaded:
         if not math.isfinite(scale):
             raise ConfigurationError(f"{scale:g} is no scale of guidance", "For example: --guidance 3")
         return scale
-
-    def _training_labels(self) -> Tensor:
-        batch = self.data.fixed() if self.data.n else self.data.draw(65_536, streams.generator(0, "label frequencies"))
-        assert batch.label is not None
-        return batch.label
 
     def denoise(
         self, label: Tensor | None = None, *, guidance: float = 1.0, clip: tuple[float, float] | None = None
@@ -248,9 +239,9 @@ def run_of(header: dict[str, Any], path: Path) -> Run:
 
 
 def _exact(found: Found) -> Loaded:
-    """Return the exact denoiser of a data set's density, or after "@N" of N of its points."""
+    """Return the exact denoiser of a data set's density, or after "@N" of N of its samples."""
     kind, at, count = found.value.partition("@")
     data: Data = kinds(AnyData)[kind].model_validate({"n": int(count) if at else None})  # type: ignore[assignment]
-    oracle: Any = Empirical(*data.fixed()) if at else data.exact()
+    oracle: Any = Empirical(*data.fixed(), classes=len(data.label_names)) if at else data.exact()
     config = Run(data=data, sampling=Sampling(steps=40))
     return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)

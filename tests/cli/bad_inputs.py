@@ -89,7 +89,7 @@ def make(fixture: str, here: Path, trained: Path) -> None:
 
 LONG = "n" * 300
 PRESETS = "Known: checkerboard, gaussians, moons, swissroll, swissroll-cosine40"
-DATA = "Known: checkerboard, circles, gaussians, moons, pinwheel, spirals, swissroll"
+DATA = "Known: checkerboard, circles, gaussians, moons, pinwheel, shapes, spirals, swissroll"
 
 COMMANDS = [
     Row("trian swissroll", "", 2, "No such command 'trian' | Did you mean 'train'?"),
@@ -282,9 +282,10 @@ NAMES = [
     Row("sample exact:", "", 2, f"unknown data set `` | {DATA}"),
     Row("sample exact:a/b", "", 2, "unknown data set `a/b`"),
     Row(f"sample exact:{LONG}", "", 2, "unknown data set"),
-    Row("sample exact:moons@0", "", 2, "`0` is not a number of points | exact:moons@500"),
-    Row("sample exact:moons@many", "", 2, "`many` is not a number of points"),
-    Row(f"sample exact:moons@{'9' * 5000}", "", 2, "is not a number of points"),
+    Row("sample exact:moons@0", "", 2, "`0` is not a number of samples | exact:moons@500"),
+    Row("sample exact:moons@many", "", 2, "`many` is not a number of samples"),
+    Row(f"sample exact:moons@{'9' * 5000}", "", 2, "is not a number of samples"),
+    Row("sample exact:shapes -o x.npz", "", 1, "`shapes` has no density in closed form | exact:shapes@500"),
     Row("sample data:moons -o x.png", "", 2, "`data:moons` is a data set, not a model | exact:moons"),
     Row("sample tiny --checkpoint best.pt", "run", 2, "NAME is `tiny` and --checkpoint is `best.pt`"),
     Row(f"sample {LONG}", "", 2, "is neither a path, a run nor a preset"),
@@ -335,6 +336,16 @@ SAMPLING = [
     Row("sample tiny -o x.png --label -1", "run", 2, "unknown label `-1`"),
     Row(f"sample tiny -o x.png --label {'9' * 5000}", "run", 2, "unknown label"),
     Row("sample tiny -o x.png --label [red]x[/red]", "run", 2, "unknown label `[red]x[/red]`"),
+    Row(
+        "sample exact:shapes@50 -o x.npz --label line+cirkle",
+        "",
+        2,
+        "unknown label `line+cirkle` | Did you mean `circle+line`? | circle+line:3, | none,",
+    ),
+    Row("sample exact:shapes@50 -o x.npz --label circle+circle", "", 2, "unknown label `circle+circle`"),
+    Row("sample exact:shapes@50 -o x.npz --label circle+line:1", "", 2, "unknown label `circle+line:1`"),
+    Row("sample exact:shapes@50 -o x.npz --label circle:4", "", 2, "unknown label `circle:4` | `circle:3`?"),
+    Row("sample exact:shapes@3 -o x.npz --label circle+line+triangle", "", 1, "no component has this label"),
     Row("sample plain -o x.png --label 1", "run", 2, "`plain` knows no labels: it was trained without classes"),
     Row("sample plain -o x.png --guidance 3", "run", 2, "`plain` cannot be guided: it was trained without classes"),
     Row("animate plain to gif --label 1", "run", 2, "`plain` knows no labels"),
@@ -384,6 +395,10 @@ SAMPLING = [
     Row(
         "data show moons --set noise=-1 --set bogus=1", "", 2, "2 problems | data.noise = -1 | data.bogus: unknown key"
     ),
+    Row("data export shapes -n 2 -o x.csv", "", 2, "csv holds points, not samples of shape (1, 32, 32) | .npz"),
+    Row("data stats shapes --set size=15", "", 2, "data.size: on 15 × 15 pixels the kinds of shapes look alike | 16"),
+    Row("data stats shapes --set size=513", "", 2, "data.size = 513: should be less than or equal to 512"),
+    Row("data stats shapes --set most=0", "", 2, "data.most = 0: should be greater than or equal to 1"),
     Row("data export moons --set kind=x", "", 2, "data.kind: unknown kind `x`"),
     Row("data stats moons --set nonsense", "", 2, "`--set nonsense` is not an assignment"),
 ]

@@ -220,12 +220,30 @@ def test_data_list_is_inspect_datasets(toydiff: Toydiff) -> None:
     assert [row["name"] for row in json.loads(toydiff("data", "list", "--json").stdout)] == list(kinds(AnyData))
 
 
-@pytest.mark.parametrize("name", kinds(AnyData))
+@pytest.mark.parametrize("name", [name for name in kinds(AnyData) if name != "shapes"])
 def test_every_data_set_is_measured(name: str, toydiff: Toydiff) -> None:
     facts = json.loads(toydiff("data", "stats", name, "-n", "2000", "--json").stdout)
     assert (facts["data"], facts["n"], facts["shape"], facts["duplicates"]) == (name, 2000, [2], 0)
     np.testing.assert_allclose(facts["mean"], facts["known_mean"], atol=4 * facts["known_rms"] / 2000**0.5)
     assert sum(facts["classes"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_pictures_are_measured_as_a_whole(toydiff: Toydiff) -> None:
+    facts = json.loads(toydiff("data", "stats", "shapes", "-n", "2000", "--json").stdout)
+    assert (facts["data"], facts["n"], facts["shape"]) == ("shapes", 2000, [1, 32, 32])
+    assert (facts["min"], facts["max"], facts["shift"], facts["scale"]) == ([-1], [1], [0], 1)
+    assert facts["mean"] == pytest.approx([2 * facts["white_share"] - 1])
+    assert facts["sd"] == pytest.approx([(1 - facts["mean"][0] ** 2) ** 0.5], rel=1e-4)
+    assert len(facts["classes"]) == 28 and sum(facts["classes"].values()) == pytest.approx(1, abs=2e-3)
+    text = toydiff("data", "stats", "shapes", "-n", "50").stdout
+    assert len(text.splitlines()) < 20 and "white share" in text
+
+
+def test_pictures_are_exported(here: Path, toydiff: Toydiff) -> None:
+    toydiff("data", "export", "shapes", "--to", "npz", "-n", "20", "--set", "size=28", "-o", "a")
+    with np.load("a.npz") as arrays:
+        assert (arrays["x"].shape, arrays["x"].dtype, arrays["label"].shape) == ((20, 1, 28, 28), np.float32, (20,))
+        assert np.unique(arrays["x"]).tolist() == [-1, 1]
 
 
 def test_data_are_shown_and_exported(here: Path, toydiff: Toydiff) -> None:

@@ -104,7 +104,8 @@ def export(
 
     (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
     talk.result(
-        f"{shown(out)}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")}
+        f"{shown(out)}: {n:,} samples of {data.kind}",
+        {"output": str(out), "n": n, "data": data.model_dump(mode="json")},
     )
 
 
@@ -124,7 +125,10 @@ def stats(
     batch, data, _ = draw(name, n, seed, sets)
     import torch
 
-    flat = batch.x.double().flatten(1)
+    picture = len(data.shape) > 1
+    flat = batch.x.double().reshape(-1, 1) if picture else batch.x.double().flatten(1)  # pixels in one column
+    shift = data.shift.double().mean()[None] if picture else data.shift.flatten()
+    light = {} if data.domain is None else {"white_share": float((flat > sum(data.domain) / 2).double().mean())}
     classes = {}
     if batch.label is not None:
         shares = batch.label.bincount(minlength=len(data.label_names)).double() / n
@@ -138,10 +142,11 @@ def stats(
         "max": flat.amax(0).tolist(),
         "mean": flat.mean(0).tolist(),
         "sd": flat.std(0).tolist(),
-        "known_mean": data.shift.flatten().tolist(),
-        "known_rms": data.scale,
+        **(light if picture else {}),
+        "shift" if picture else "known_mean": shift.tolist(),
+        "scale" if picture else "known_rms": data.scale,
         "entropy_nats": entropy,
-        "duplicates": n - len(torch.unique(flat, dim=0)),
+        "duplicates": n - len(torch.unique(batch.x.flatten(1), dim=0)),
         "classes": classes,
     }
 

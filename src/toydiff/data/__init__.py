@@ -9,9 +9,10 @@ from pydantic import Field
 from toydiff.data.base import Batch, Data
 from toydiff.data.curves import Circles, Moons, Pinwheel, Spirals, SwissRoll
 from toydiff.data.points import Checkerboard, Gaussians
+from toydiff.data.shapes import Shapes
 
 AnyData = Annotated[
-    SwissRoll | Moons | Circles | Gaussians | Checkerboard | Spirals | Pinwheel, Field(discriminator="kind")
+    SwissRoll | Moons | Circles | Gaussians | Checkerboard | Spirals | Pinwheel | Shapes, Field(discriminator="kind")
 ]
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Gaussians",
     "Moons",
     "Pinwheel",
+    "Shapes",
     "Spirals",
     "SwissRoll",
 ]

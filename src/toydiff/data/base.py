@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean, shown
 from toydiff.oracle import ExactDenoiser
 from toydiff.spec import Spec
 
@@ -46,13 +46,35 @@ class Data(Spec):
 
     @property
     def shift(self) -> Tensor:
-        """The mean, (*shape) float32: with `scale`, the known constants that make (x − shift) / scale standard."""
+        """What models subtract, (*shape) float32: the mean, or 0; with `scale`, (x − shift) / scale has an RMS of 1."""
         raise NotImplementedError
 
     @property
     def scale(self) -> float:
         """Root mean square deviation from `shift` per coordinate: one number, so that shapes keep their proportions."""
         raise NotImplementedError
+
+    def label_of(self, name: str | int) -> int:
+        """Return the label of a name, or of its number; K, the number of labels, for "none".
+
+        Raises ConfigurationError for a label that does not exist, with the nearest that does.
+        """
+        names = self.label_names
+        known = {**{str(k): k for k in range(len(names))}, "none": len(names), **{n: k for k, n in enumerate(names)}}
+        if (spelled := self._spelled(str(name))) not in known:
+            raise ConfigurationError(f"unknown label `{shown(name)}`", did_you_mean(spelled, [*names, "none"]))
+        return known[spelled]
+
+    def _spelled(self, name: str) -> str:
+        """Return a label's name as `label_names` spells it, where there are other ways."""
+        return name
+
+    def label_frequencies(self) -> Tensor:
+        """Return how often each label comes, (K,) float64: counted in the fixed samples, or in 65,536 draws."""
+        label = (self.fixed() if self.n else self.draw(65_536, torch.Generator().manual_seed(0))).label
+        if label is None:
+            raise ToydiffError(f"`{self.kind}` has no labels")
+        return label.bincount(minlength=len(self.label_names)).double() / len(label)
 
     def draw(self, n: int, generator: Generator) -> Batch:
         """Return n independent samples, a function of the (CPU) generator's state alone."""
@@ -82,4 +104,4 @@ class Data(Spec):
 
     @property
     def _empirical_hint(self) -> str:
-        return f"`exact:{self.kind}@500` is the exact denoiser of 500 of its points."
+        return f"`exact:{self.kind}@500` is the exact denoiser of 500 of its samples."

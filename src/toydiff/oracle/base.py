@@ -32,6 +32,7 @@ class ExactDenoiser:
     """What exact denoisers share: K weighted components, labels that select among them, and blocks of rows.
 
     A label is a class, or the number of classes for "none" (as in the last row of an embedding): one int, or (B,).
+    There are `classes` of them, or as many as `labels` has: the last may belong to no component.
     """
 
     mean: Tensor
@@ -40,7 +41,7 @@ class ExactDenoiser:
     """Root mean square deviation from the mean, per coordinate."""
     _cost = 1  # float64 entries a row needs at once
 
-    def __init__(self, shape: torch.Size, weights: Tensor, labels: Tensor | None) -> None:
+    def __init__(self, shape: torch.Size, weights: Tensor, labels: Tensor | None, classes: int | None = None) -> None:
         weights = weights.double()
         if not bool((weights >= 0).all() and weights.sum() > 0 and weights.isfinite().all()):
             raise ToydiffError("the weights of a mixture must be ≥ 0 and finite, and not all 0")
@@ -48,11 +49,11 @@ class ExactDenoiser:
             raise ToydiffError(f"labels must be {len(weights)} integers ≥ 0, one for each component")
         labels = None if labels is None else labels.to(weights.device)
         self.shape, self.weights, self.labels = tuple(shape), weights / weights.sum(), labels
-        self.label_count = 0 if labels is None else int(labels.max()) + 1
+        self.label_count = 0 if labels is None else max(int(labels.max()) + 1, classes or 0)
         log_weights = self.weights.log()[None]
         if labels is not None:
-            classes = torch.arange(self.label_count, device=labels.device)[:, None]
-            log_weights = torch.cat([log_weights.masked_fill(labels != classes, -math.inf), log_weights])
+            rows = torch.arange(self.label_count, device=labels.device)[:, None]
+            log_weights = torch.cat([log_weights.masked_fill(labels != rows, -math.inf), log_weights])
         self._log_weights = log_weights.log_softmax(1)  # (classes + 1, K): log p(component | label), "none" last
         self._unseen = self._log_weights.isnan().any(1)  # labels that no component has
 
