@@ -172,6 +172,19 @@ def test_the_exact_denoiser_of_points_samples_those_points() -> None:
         assert (points.label[torch.cdist(near, points.x).argmin(1)] == label).all()  # type: ignore[index]
 
 
+def test_labels_of_a_few_points_are_those_of_their_data_set() -> None:
+    loaded = load("exact:moons@1")  # its point is an upper one
+    points, seeds = Moons(n=1).fixed(), torch.arange(4)
+    assert points.label is not None and points.label.tolist() == [0]
+    for label, number in ((None, 0), ("upper", 0), ("0", 0), ("none", 2)):
+        assert loaded.labels(label, seeds).tolist() == [number] * 4  # type: ignore[union-attr]
+        x = loaded.sample(4, label=label, sampler=DDIM()).x
+        torch.testing.assert_close(x, points.x.expand(4, 2), atol=1e-3, rtol=0)
+    with pytest.raises(ConfigurationError, match="no point of `exact:moons@1` has the label `lower`") as error:
+        loaded.labels("lower", seeds)
+    assert error.value.hint == "Labels there are: upper, none."
+
+
 def test_data_are_no_model() -> None:
     with pytest.raises(ConfigurationError, match="is a data set, not a model"):
         load(Found("data", "moons", ""))

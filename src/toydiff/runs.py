@@ -21,7 +21,7 @@ from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
 from toydiff.guidance import Clipped, Guided
 from toydiff.names import Found, find, runs_dir
-from toydiff.oracle import Empirical
+from toydiff.oracle import Empirical, ExactDenoiser
 from toydiff.samplers import Frame, Sampler
 from toydiff.schedules import Level, Schedule
 from toydiff.spec import kinds
@@ -83,7 +83,13 @@ class Loaded:
             }
             if str(name) not in known:
                 raise ConfigurationError(f"unknown label `{shown(name)}`", did_you_mean(str(name), [*names, "none"]))
-            return torch.full((len(seeds),), known[str(name)])
+            label = known[str(name)]
+            if isinstance(self.denoiser, ExactDenoiser) and label not in (seen := [*self.denoiser.seen, len(names)]):
+                raise ConfigurationError(
+                    f"no point of `{shown(self.name)}` has the label `{names[label]}`",
+                    f"Labels there are: {', '.join([*names, 'none'][k] for k in seen)}.",
+                )
+            return torch.full((len(seeds),), label)
         frequencies = torch.bincount(self._training_labels(), minlength=len(names)).double().cumsum(0)
         u = streams.uniform((), seed=seeds, stream="label").contiguous()
         return torch.searchsorted(frequencies / frequencies[-1], u).clamp(max=len(names) - 1)
@@ -251,6 +257,6 @@ def _exact(found: Found) -> Loaded:
     """Return the exact denoiser of a data set's density, or after "@N" of N of its points."""
     kind, at, count = found.value.partition("@")
     data: Data = kinds(AnyData)[kind].model_validate({"n": int(count) if at else None})  # type: ignore[assignment]
-    oracle: Any = Empirical(*data.fixed()) if at else data.exact()
+    oracle: Any = Empirical(*data.fixed(), classes=len(data.label_names)) if at else data.exact()
     config = Run(data=data, sampling=Sampling(steps=40))
     return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)

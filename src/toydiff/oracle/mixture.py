@@ -23,10 +23,15 @@ class Mixture(ExactDenoiser):
     """
 
     def __init__(
-        self, means: Tensor, stds: Tensor | float, weights: Tensor | None = None, labels: Tensor | None = None
+        self,
+        means: Tensor,
+        stds: Tensor | float,
+        weights: Tensor | None = None,
+        labels: Tensor | None = None,
+        classes: int | None = None,
     ) -> None:
         equal = torch.ones(len(means), device=means.device)
-        super().__init__(means.shape[1:], equal if weights is None else weights.to(means.device), labels)
+        super().__init__(means.shape[1:], equal if weights is None else weights.to(means.device), labels, classes)
         self.means, self.stds = means, torch.as_tensor(stds, dtype=torch.float64, device=means.device).reshape(-1)
         if len(self.stds) not in (1, len(means)) or not bool((self.stds >= 0).all()):
             raise ToydiffError(f"stds must be one number or {len(means)}, each ≥ 0")
@@ -88,7 +93,8 @@ class Mixture(ExactDenoiser):
         return _integrate_entropy(means, self.stds.cpu().expand(len(means)), self.weights.cpu())
 
     def affine(self, shift: Tensor | float, scale: float) -> Mixture:
-        return Mixture((self.means - shift) / scale, self.stds / scale, self.weights, self.labels)
+        means, stds = (self.means - shift) / scale, self.stds / scale
+        return Mixture(means, stds, self.weights, self.labels, self.label_count)
 
 
 def _integrate_entropy(means: Tensor, stds: Tensor, weights: Tensor) -> float:
@@ -118,11 +124,11 @@ class Empirical(Mixture):
     """The training set itself, (N, *shape): E[x_0 | x_t] = Σ_i softmax_i(−|x_t − alpha x_i|² / 2 sigma²) x_i.
 
     What a network that memorised its data would answer (Karras et al. 2022, eq. 57). Points keep their own dtype and
-    are widened a chunk at a time.
+    are widened a chunk at a time. A few points may miss some of the `classes` of their data set.
     """
 
-    def __init__(self, points: Tensor, labels: Tensor | None = None) -> None:
-        super().__init__(points, 0.0, labels=labels)
+    def __init__(self, points: Tensor, labels: Tensor | None = None, classes: int | None = None) -> None:
+        super().__init__(points, 0.0, labels=labels, classes=classes)
 
     def affine(self, shift: Tensor | float, scale: float) -> Empirical:
-        return Empirical((self.means - shift) / scale, self.labels)
+        return Empirical((self.means - shift) / scale, self.labels, self.label_count)
