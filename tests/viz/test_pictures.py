@@ -207,11 +207,28 @@ def test_colours_close_the_circle_and_classes_differ() -> None:
     assert np.allclose(style.hue_colours(np.array([0.0])), style.hue_colours(np.array([1.0])))
     for classes in (2, 7, 8, 10, 15):
         palette = style.class_palette(classes)
-        assert palette.shape == (classes, 3) and 0 <= palette.min() <= palette.max() <= 1
-        apart = np.linalg.norm(palette[:, None] - palette, axis=2) + 9 * np.eye(classes)
+        assert palette.shape == (classes + 1, 3) and 0 <= palette.min() <= palette.max() <= 1
+        apart = np.linalg.norm(palette[:, None] - palette, axis=2) + 9 * np.eye(classes + 1)
         assert apart.min() > 0.05
+        assert np.ptp(palette[-1]) < 0.1  # "none" is grey
     # four of the same class, whatever the order, are one colour
     assert len(np.unique(style.class_colours(torch.tensor([3, 1, 3, 3, 3]), 4), axis=0)) == 2
+
+
+def test_samples_without_a_class_are_grey_and_the_legend_says_none() -> None:
+    none = torch.full((300,), 3)
+    grey = style.class_palette(3)[-1]
+    assert np.allclose(style.class_colours(none, 3), grey)
+    for figure in (
+        points.scatter(cloud(2), "", none, "abc"),
+        points.samples_beside(cloud(2), cloud(2), labels=(none % 3, none), names="abc"),
+    ):
+        inked(figure)
+        dots = next(c for c in figure.axes[-1].collections if isinstance(c, PathCollection)).get_facecolor()
+        assert np.allclose(dots[:, :3], grey)
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c", "none"]
+    figure = points.scatter(cloud(2), "", none - 1, "abc")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
 
 
 def test_the_oklch_circle_is_what_its_definition_says() -> None:

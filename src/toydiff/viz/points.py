@@ -97,11 +97,13 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
     return figure
 
 
-def _legend(names: Sequence[str]) -> list[Line2D]:
-    colours = class_palette(len(names))
+def _legend(names: Sequence[str], *labels: ArrayLike | None) -> list[Line2D]:
+    """Return an entry for every class that has a name, and one for "none" if any label is that."""
+    nobody = any(label is not None and (as_array(label) == len(names)).any() for label in labels)
+    entries = [*names, "none"] if names and nobody else names
     return [
         Line2D([], [], marker="o", linestyle="", markersize=8, color=tuple(colour), label=name)
-        for name, colour in zip(names, colours, strict=True)
+        for name, colour in zip(entries, class_palette(len(names)), strict=False)
     ]
 
 
@@ -115,11 +117,11 @@ def scatter(
 ) -> Figure:
     """Draw (N, D) points: a histogram for D = 1, a scatter with equal axes for 2, pairs of the first three beyond.
 
-    `label`, (N,) integers, colours the points by class; `names` adds a legend.
+    `label`, (N,) integers, colours the points by class; `names` adds a legend, and makes the label beyond them "none".
     """
     points = as_points(x)
     shade = colour if label is None else class_colours(label, len(names) or None)
-    return _panels([(points, title, shade)], limits, _legend(names) if label is not None else [])
+    return _panels([(points, title, shade)], limits, _legend(names, label) if label is not None else [])
 
 
 def samples_beside(
@@ -132,7 +134,8 @@ def samples_beside(
 ) -> Figure:
     """Draw two sets of (N, D) points side by side, as `scatter` does, in the limits of the data unless given.
 
-    The share of points outside is written in the panel. `labels`, integers, colour by class; `names` adds a legend.
+    The share of points outside is written in the panel. `labels`, integers, colour by class; `names` adds a legend,
+    and makes the label beyond them "none".
     """
     classes = len(names) or 1 + max(
         [int(as_array(label).max(initial=0)) for label in labels if label is not None] or [0]
@@ -143,7 +146,7 @@ def samples_beside(
     ]
     coloured = any(label is not None for label in labels)
     sets = list(zip((as_points(data), as_points(samples)), titles, shades, strict=True))
-    return _panels(sets, limits, _legend(names) if coloured else [])
+    return _panels(sets, limits, _legend(names, *labels) if coloured else [])
 
 
 def marginals(data: ArrayLike, samples: ArrayLike, titles: tuple[str, str] = ("data", "samples")) -> Figure:
