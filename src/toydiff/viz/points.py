@@ -63,6 +63,15 @@ def _histogram(ax: Axes, x: Array, bounds: tuple[float, float], colour: str, bin
     ax.stairs(density, edges, color=colour, linewidth=1.6)
 
 
+def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) -> None:
+    """Write into the panel which share of (N, 1 or 2) points lies outside the limits, if that is more than `least`."""
+    low, high = np.array(limits[::2]), np.array(limits[1::2])
+    inside = ((points >= low[: points.shape[1]]) & (points <= high[: points.shape[1]])).all(axis=1)
+    if (share := np.count_nonzero(~inside) / max(len(inside), 1)) > least:
+        words = {"ha": "right", "va": "top", "fontsize": SMALL, "color": MUTED, "transform": ax.transAxes}
+        ax.text(0.99, 0.99, f"{share:.2%} outside", **words)
+
+
 def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:
     """Draw sets of (points, title, colour) side by side, a row for each pair of coordinates.
 
@@ -78,7 +87,6 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
         box = limits or robust_limits(sets[0][0], pair=pair, margin=0.18)
         for k, (points, title, colour) in enumerate(sets):
             ax, heading = axes[i, k], title if i == 0 else ""
-            inside = (points[:, pair[0]] >= box[0]) & (points[:, pair[0]] <= box[1])
             if dimension == 1:
                 _histogram(ax, points[:, 0], box[:2], colour if isinstance(colour, str) else SAMPLE_COLOUR)
                 ax.set_xlim(box[0], box[1])
@@ -88,10 +96,7 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
                 dots(ax, points, colour, pair)
                 set_limits(ax, box)
                 dress(ax, heading, coordinate(pair[0]), coordinate(pair[1]) if k == 0 else "")
-                inside &= (points[:, pair[1]] >= box[2]) & (points[:, pair[1]] <= box[3])
-            if not inside.all():
-                words = {"ha": "right", "va": "top", "fontsize": SMALL, "color": MUTED, "transform": ax.transAxes}
-                ax.text(0.99, 0.99, f"{np.mean(~inside):.2%} outside", **words)
+            note_outside(ax, points[:, list(pair[:dimension])], box)
     if legend:
         figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=INK)
     return figure
