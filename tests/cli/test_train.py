@@ -171,8 +171,11 @@ def test_a_smoke_test_leaves_nothing(here: Path, toydiff: Toydiff, tmp_path_fact
 def test_resume_by_itself_takes_the_newest_run(with_run: Path, toydiff: Toydiff) -> None:
     done = toydiff("resume")
     assert "resuming the run runs/tiny, latest.pt" in done.stderr
-    assert "has finished already: 30 steps" in done.stderr
+    assert done.stdout == "runs/tiny has finished already: 30 steps\n"
     assert "toydiff resume tiny --steps 60" in done.stderr
+    facts = json.loads(toydiff("resume", "--json").stdout)
+    best = checkpoints.load(with_run / "runs" / "tiny" / "best.pt").header["best"]
+    assert facts == {"step": 30, "seconds": 0.0, "best": best, "folder": "runs/tiny"}
 
 
 def test_resume_to_a_new_total_says_that_the_rate_jumps(with_run: Path, toydiff: Toydiff) -> None:
@@ -199,9 +202,8 @@ def test_resume_flag_starts_goes_on_and_is_done(here: Path, toydiff: Toydiff) ->
     done = toydiff(*words)
     assert "continuing runs/job" in done.stderr
     assert "trained 19 steps" in done.stdout
-    done = toydiff(*words)
-    assert "has finished already" in done.stderr
-    assert done.stdout == ""
+    done = toydiff(*words, "-q")
+    assert done.stdout == "runs/job has finished already: 20 steps\n"
 
 
 def test_resume_flag_without_a_name_finds_the_unfinished_run_of_the_same_configuration(

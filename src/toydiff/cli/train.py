@@ -136,8 +136,9 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     """Run the trainer to its end; print the result, where it is, and what to try next."""
     run, folder = trainer.run, trainer.folder
     known_as = shlex.quote(shown(folder.name if folder.parent == runs_dir() else folder))
+    summary = {"step": trainer.start, "seconds": 0.0, "best": trainer.best, "folder": str(folder)}
     if trainer.start >= run.total_steps:
-        talk.note(f"{shown(folder)} has finished already: {trainer.start:,} steps")
+        talk.result(f"{shown(folder)} has finished already: {trainer.start:,} steps", summary)
         talk.note(f"To go on: toydiff resume {known_as} --steps {2 * trainer.start}")
         return
     talk.note(
@@ -162,9 +163,7 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     judged = f"validation loss {best['loss']:.5f} (best, at step {best['step']:,})" if best else "not validated yet"
     if step.step < step.total:
         talk.note(f"time is up at step {step.step:,} of {step.total:,}; to go on: toydiff resume {known_as}")
-    summary = {
-        "step": step.step, "seconds": round(trainer.seconds, 2), "best": trainer.best, "folder": str(folder),
-    }  # fmt: skip
+    summary |= {"step": step.step, "seconds": round(trainer.seconds, 2), "best": trainer.best}
     talk.result(
         f"trained {step.step - trainer.start:,} steps in {trainer.seconds:.1f} s; {judged}\n"
         f"{shown(folder)}: {'best.pt, ' if best else ''}latest.pt, samples/, loss.png, metrics.jsonl",
