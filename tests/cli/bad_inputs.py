@@ -324,6 +324,8 @@ OUTPUTS = [
     Row("animate tiny to avi", "run", 2, "unknown format `avi` | Known: gif, mp4, png, webp"),
     Row("animate tiny -o x.avi", "run", 2, "unknown format `avi`"),
     Row("animate tiny to", "run", 2, "`to` is not understood | toydiff animate swissroll to mp4"),
+    Row("animate --checkpoint tiny to", "run", 2, "`to` is not understood | toydiff animate swissroll to mp4"),
+    Row("animate --checkpoint tiny plain to gif", "run", 2, "NAME is `plain` and --checkpoint is `tiny`"),
     Row("animate tiny mp4", "run", 2, "`mp4` is not understood"),
     Row("animate tiny to mp4 please", "run", 2, "`to mp4 please` is not understood"),
     Row("animate tiny to mp4 --to gif", "run", 2, "`to mp4` and --to gif disagree"),

@@ -137,6 +137,22 @@ def test_a_film_has_the_frames_asked_for(kind: str, with_run: Path, toydiff: Toy
     assert film.size == (120, 120)
 
 
+def test_the_format_may_follow_a_checkpoint_that_is_no_argument(with_run: Path, toydiff: Toydiff) -> None:
+    for words in (("--checkpoint", "tiny", "to", "gif"), ("to", "gif", "--checkpoint", "tiny"), ("tiny", "to", "gif")):
+        facts = json.loads(toydiff("animate", *words, "--frames", "3", "-n", "9", "--size", "64", "--json").stdout)
+        assert (facts["output"].removesuffix(".gif")[:4], facts["model"], facts["frames"]) == ("tiny", "tiny", 3)
+
+
+def test_a_film_of_fewer_frames_than_asked_for_says_why(with_run: Path, toydiff: Toydiff) -> None:
+    words = ("animate", "tiny", "to", "gif", "-n", "9", "--size", "64", "-q", "--steps", "3")
+    done = toydiff(*words, "--frames", "9")
+    assert "warning: the film has 4 frames, not 9: the noise, and one for each of the 3 steps" in done.stderr
+    assert "4 frames" in done.stdout
+    for enough in (("--frames", "4"), ()):
+        done = toydiff(*words, *enough)
+        assert (done.stderr, "4 frames" in done.stdout) == ("", True)
+
+
 def test_one_film_goes_to_the_data_and_the_other_comes_from_them(here: Path, toydiff: Toydiff) -> None:
     ends = {}
     for what in ("reverse", "forward"):
