@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -80,6 +81,7 @@ def train(
         raise ConfigurationError("--steps and --epochs are both a length of training", "Give one of the two.")
     seconds = parse_time(max_time)
     chosen, where = which_preset(preset, preset_option, config, runs_dir(runs)), runs_dir(runs)
+    check_runs_dir(where)
     if name is not None:
         check_run_name(name, where, resume)
     sets = [*(sets or []), *(SMOKE + SMOKE_MORE if smoke else ())]
@@ -141,6 +143,7 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         talk.result(f"{shown(folder)} has finished already: {trainer.start:,} steps", summary)
         talk.note(f"To go on: toydiff resume {known_as} --steps {2 * trainer.start}")
         return
+    trainer.make_folder()  # before it is announced
     talk.note(
         f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}"
     )
@@ -217,6 +220,16 @@ def check_run_name(name: str, where: Path, resume: bool) -> None:
         )
 
 
+def check_runs_dir(where: Path) -> None:
+    """Raise ToydiffError if runs cannot be kept there, because that or a folder above it is a file."""
+    there = next(path for path in (where, *where.parents, Path()) if os.path.lexists(path))
+    if not os.path.isdir(there):
+        raise ToydiffError(
+            f"cannot keep runs in {shown(where)}: {shown(there)} is not a folder",
+            "Choose another with --runs-dir or TOYDIFF_RUNS.",
+        )
+
+
 def new_folder(where: Path, name: str) -> Path:
     """Return a folder below `where` that does not exist yet: name, else name-2, name-3, …"""
     return free_name(where / name)
@@ -234,7 +247,7 @@ def _folder_to_resume(run: Run, where: Path, name: str | None, talk: Talk) -> Pa
         if saved is not None and run_of(checkpoints.read_header(saved), saved) != run:
             raise ConfigurationError(
                 f"the run {shown(folder)} was started with another configuration",
-                f"To extend it: toydiff resume {shown(name)} --steps N. Otherwise choose another --name.",
+                f"To extend it: toydiff resume {shlex.quote(shown(name))} --steps N. Otherwise choose another --name.",
             )
         return folder if folder.exists() else None
     for folder in run_folders(where):
