@@ -185,6 +185,15 @@ def test_labels_of_a_few_points_are_those_of_their_data_set() -> None:
     assert error.value.hint == "Labels there are: upper, none."
 
 
+def test_the_data_beside_samples_are_the_points_of_an_exact_denoiser_that_has_some(made: Loaded) -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(load("exact:moons@3").real(500, generator).x, Moons(n=3).fixed().x)
+    drawn = load("exact:moons").real(500, torch.Generator().manual_seed(0)).x
+    assert torch.equal(drawn, Moons().draw(500, torch.Generator().manual_seed(0)).x)
+    finite = replace(made, config=RUN.model_copy(update={"data": Gaussians(n=3)}))
+    assert len(finite.real(500, generator).x) == 500  # a trained model is held against data it has not seen
+
+
 def test_data_are_no_model() -> None:
     with pytest.raises(ConfigurationError, match="is a data set, not a model"):
         load(Found("data", "moons", ""))

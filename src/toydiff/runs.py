@@ -60,6 +60,11 @@ class Loaded:
         trained = isinstance(self.denoiser, Denoiser)
         return self.config.model.conditional if trained else bool(self.data.label_names)
 
+    def real(self, n: int, generator: torch.Generator) -> Batch:
+        """Return n data to hold samples against: fresh ones, or the points themselves of "exact:moons@500"."""
+        points = not isinstance(self.denoiser, Denoiser) and self.data.n is not None
+        return self.data.fixed() if points else self.data.draw(n, generator)
+
     def labels(self, name: str | int | None, seeds: Tensor) -> Tensor | None:
         """Return the labels (B,) to sample with: all `name` (or its number, or "none"), or drawn by training frequency.
 

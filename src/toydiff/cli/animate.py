@@ -59,7 +59,7 @@ def animate(
     """Make a film: toydiff animate swissroll to mp4"""
     talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
     if name is not None and name.lower() in TO and checkpoint not in (None, name):
-        name, words = None, [name, *(words or [])]  # animate --checkpoint X to gif: the first word is no NAME
+        words, name = [name, *(words or [])], None  # animate --checkpoint X to gif: the first word is no NAME
     to = format_of(words or [], to)
     if what not in ("reverse", "forward"):
         raise ConfigurationError(f"unknown film `{shown(what)}`", "Known: forward, reverse.")
@@ -113,7 +113,7 @@ def animate(
             robust_limits(data.numpy(), margin=0.25),
             class_colours(labels.numpy(), len(loaded.data.label_names)) if labels is not None else None,
             size=size,
-            overlay=data[:2000] if overlay else None,
+            overlay=loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None,
         ),
         fps=fps,
         hold=(0, 0) if kind == "mp4" else HOLD,  # an mp4 has just the frames asked for, at one rate
@@ -169,12 +169,14 @@ def forward(loaded: Loaded, seeds: Tensor, frames: int) -> tuple[Iterator[Frame]
     from toydiff.samplers import Frame
     from toydiff.training import streams
 
-    batch = loaded.data.draw(len(seeds), streams.generator(int(seeds[0]), "film"))
-    x0 = (batch.x - loaded.shift) / loaded.scale
+    x0, labels = loaded.real(len(seeds), streams.generator(int(seeds[0]), "film"))
+    again = torch.arange(len(seeds)) % len(x0)  # the points of "exact:moons@3" take turns
+    x0, labels = x0[again], None if labels is None else labels[again]
+    model_x0 = (x0 - loaded.shift) / loaded.scale
     eps = streams.normal(loaded.data.shape, seed=seeds, stream="film")
     levels = [loaded.schedule(t) for t in torch.linspace(0, 1, frames, dtype=torch.float64)]
-    film = (Frame(level, loaded.to_data(level.alpha * x0 + level.sigma * eps), batch.x) for level in levels)
-    return film, batch.label
+    film = (Frame(level, loaded.to_data(level.alpha * model_x0 + level.sigma * eps), x0) for level in levels)
+    return film, labels
 
 
 def evenly(shots: list[Frame], frames: int) -> list[Frame]:

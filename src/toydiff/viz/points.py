@@ -67,9 +67,9 @@ def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) ->
     """Write into the panel which share of (N, 1 or 2) points lies outside the limits, if that is more than `least`."""
     low, high = np.array(limits[::2]), np.array(limits[1::2])
     inside = ((points >= low[: points.shape[1]]) & (points <= high[: points.shape[1]])).all(axis=1)
-    if (share := np.count_nonzero(~inside) / max(len(inside), 1)) > least:
-        words = {"ha": "right", "va": "top", "fontsize": SMALL, "color": MUTED, "transform": ax.transAxes}
-        ax.text(0.99, 0.99, f"{share:.2%} outside", **words)
+    if (share := np.count_nonzero(~inside) / max(len(points), 1)) > least:
+        words = f"{share:.2%} outside"
+        ax.text(0.99, 0.99, words, ha="right", va="top", fontsize=SMALL, color=MUTED, transform=ax.transAxes)
 
 
 def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:
