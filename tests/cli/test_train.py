@@ -143,6 +143,20 @@ def test_epochs_take_the_place_of_steps(toydiff: Toydiff) -> None:
     assert json.loads(toydiff(*words).stdout)["steps"] == 12
 
 
+def test_settings_without_effect_are_said_if_the_user_made_them(here: Path, toydiff: Toydiff) -> None:
+    words = ("train", "moons", "--dry-run", "-q")
+    done = toydiff(*words, "--set", "data.seed=3", "--set", "training.label_dropout=0.5")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("warning: data.seed = 3 has no effect: the data are endless")
+    assert second.startswith("warning: training.label_dropout = 0.5 has no effect: the model takes no labels")
+    for more in (
+        ("--set", "data.seed=3", "--samples", "50"),
+        ("--set", "training.label_dropout=0.5", "--set", "model.conditional=true"),
+        ("--set", "data.seed=0", "--set", "training.label_dropout=0.1"),  # as a resolved configuration has them
+    ):
+        assert toydiff(*words, *more).stderr == ""
+
+
 # ── rehearsals ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toydiff.cli import options
-from toydiff.cli.configure import configuration_layers, to_toml, which_preset
+from toydiff.cli.configure import configuration_layers, to_toml, warn_of_idle, which_preset
 from toydiff.cli.nouns import NOUNS
 from toydiff.cli.sample import free_name
 from toydiff.cli.talk import Talk
@@ -89,7 +89,8 @@ def train(
 
     from toydiff.layers import resolve
 
-    run, sources = resolve(layers)
+    run, sources = resolved = resolve(layers)
+    warn_of_idle(resolved, talk)
     if print_config:
         talk.result(to_toml(run, sources), run.model_dump(mode="json"))
         return
