@@ -124,3 +124,20 @@ def test_a_run_is_frozen_and_comparable() -> None:
     assert hash(run) == hash(Run(data=Moons(noise=0.25)))
     with pytest.raises(ValidationError, match="frozen"):
         run.seed = 3  # type: ignore[misc]
+
+
+# ── settings without effect ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_settings_that_change_nothing_are_known() -> None:
+    """Each of them is idle where it says so, and only there."""
+    idle = Run(schedule=Cosine(T=None), network=SMALL)
+    assert idle.idle().keys() == {
+        "data.seed", "training.label_dropout", "network.label_features", "network.fourier_scale", "schedule.beta_clip",
+    }  # fmt: skip
+    busy = Run(
+        data=Moons(n=5), schedule=Cosine(T=10), network=MLP(widths=(8,), fourier=2), model=Model(conditional=True),
+        sampling=Sampling(steps=10),
+    )  # fmt: skip
+    assert busy.idle() == {}
+    assert "schedule.beta_clip" not in Run(schedule=Flow()).idle()

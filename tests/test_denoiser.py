@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from toydiff.denoiser import TARGETS, AnyWeight, Denoiser, MinSNR, Target, Weight, input_scale, target_coefficients
 from toydiff.errors import ConfigurationError
+from toydiff.networks import MLP
 from toydiff.oracle import Gaussian, Mixture
 from toydiff.schedules import CLEAN, AnySchedule, Cosine, Flow, Level, Linear, LogLinear, Schedule
 from toydiff.spec import kinds
@@ -395,3 +396,17 @@ def test_on_gaussian_data_the_floor_of_the_loss_is_a_formula(target: Target) -> 
         a, b = target_coefficients(target, level)
         floor = (level.alpha * b - level.sigma * a) ** 2 * s**2 / input_scale(level, s) ** 2
         assert float(p @ denoiser.loss(x0, levels, eps)) == pytest.approx(float(floor), rel=1e-10)
+
+
+# ── labels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_labels_that_do_not_exist_are_refused() -> None:
+    denoiser = Denoiser(MLP(widths=(8,)).build((2,), classes=3), target="flow", schedule=Flow())
+    x = torch.zeros(2, 2)
+    assert denoiser(x, Flow()(0.5), torch.tensor([0, 3])).shape == x.shape  # 3 means none
+    for label in (4, -1):
+        for level in (Flow()(0.5), CLEAN):
+            with pytest.raises(ConfigurationError, match="no such label") as error:
+                denoiser(x, level, torch.tensor([0, label]))
+            assert error.value.hint == "Labels are 0 … 2; 3 means none."

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import resource
+import shlex
 import signal
 import socket
 import stat
@@ -233,6 +234,22 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
         with pytest.raises(ToydiffError) as caught:
             attempt(folder / "a")
         says(caught.value, f"cannot write {folder / 'a'}")
+
+
+def test_a_missing_folder_is_told_from_one_that_takes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint for the first can be pasted into a shell; the second, /proc for one, answers "no such file" as well."""
+    with pytest.raises(ToydiffError) as caught:
+        check_writable(tmp_path / "a b; c" / "x")
+    assert shlex.split(caught.value.hint.partition(": ")[2]) == ["mkdir", "-p", str(tmp_path / "a b; c")]
+
+    def refuse(name: str, mode: str) -> Any:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+    monkeypatch.setattr(files, "open", refuse, raising=False)
+    with pytest.raises(ToydiffError) as caught:
+        check_writable(tmp_path / "x")
+    says(caught.value, f"no file can be made in {tmp_path}")
+    assert "mkdir" not in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -262,10 +262,26 @@ def test_labels_nobody_has_are_refused() -> None:
     assert some(normal(1, 2), Level.at(0.0), 2).isfinite().all()
     with pytest.raises(ToydiffError, match="no component"):
         some(normal(1, 2), Level.at(0.0), 1)
+    with pytest.raises(ToydiffError) as error:
+        some.affine(1.0, 2.0)(normal(1, 2), Level.at(0.0), 1)
+    assert error.value.hint == "There are 0, 2; 3 means none."
     with pytest.raises(ToydiffError, match="2 labels for 3 points"):
         some(normal(3, 2), Level.at(0.0), torch.tensor([0, 2]))
     with pytest.raises(ToydiffError, match="no labels"):
         boxes()(normal(1, 2), Level.at(0.0), 1)
+
+
+def test_classes_that_no_point_has_still_count() -> None:
+    """Of 4 classes 2 are seen: "none" is 4, before and after a change of units, and is the whole set."""
+    points, x, level = normal(5, 2), normal(6, 2, seed=1), Level.at(1.0)
+    few = Empirical(points, torch.tensor([2, 0, 2, 0, 0]), classes=4)
+    for oracle in (few, few.affine(0.0, 1.0), Mixture(points, 0.0, labels=few.labels, classes=4).affine(0.0, 1.0)):
+        assert (oracle.label_count, oracle.seen) == (4, [0, 2])
+        torch.testing.assert_close(oracle(x, level, 4), Empirical(points)(x, level))
+        torch.testing.assert_close(oracle(x, level, 2), Empirical(points[[0, 2]])(x, level))
+        for label, words in ((3, "no component has this label"), (5, "unknown label")):
+            with pytest.raises(ToydiffError, match=words):
+                oracle(x, level, label)
 
 
 # ── a data set ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -191,8 +191,30 @@ def test_the_number_of_labels_is_the_data_sets_own_where_the_last_are_not_drawn(
     free = loaded.sample(50, label="none")
     assert free.label is not None and (free.label == 28).all()
     assert len(torch.unique(free.x.sign(), dim=0)) == 3
-    with pytest.raises(ToydiffError, match="no component has this label"):
+    with pytest.raises(ConfigurationError, match="no point of `exact:shapes@3` has the label `line"):
         loaded.sample(1, label="27")
+
+
+def test_labels_of_a_few_points_are_those_of_their_data_set() -> None:
+    loaded = load("exact:moons@1")  # its point is an upper one
+    points, seeds = Moons(n=1).fixed(), torch.arange(4)
+    assert points.label is not None and points.label.tolist() == [0]
+    for label, number in ((None, 0), ("upper", 0), ("0", 0), ("none", 2)):
+        assert loaded.labels(label, seeds).tolist() == [number] * 4  # type: ignore[union-attr]
+        x = loaded.sample(4, label=label, sampler=DDIM()).x
+        torch.testing.assert_close(x, points.x.expand(4, 2), atol=1e-3, rtol=0)
+    with pytest.raises(ConfigurationError, match="no point of `exact:moons@1` has the label `lower`") as error:
+        loaded.labels("lower", seeds)
+    assert error.value.hint == "Labels there are: upper, none."
+
+
+def test_the_data_beside_samples_are_the_points_of_an_exact_denoiser_that_has_some(made: Loaded) -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(load("exact:moons@3").real(500, generator).x, Moons(n=3).fixed().x)
+    drawn = load("exact:moons").real(500, torch.Generator().manual_seed(0)).x
+    assert torch.equal(drawn, Moons().draw(500, torch.Generator().manual_seed(0)).x)
+    finite = replace(made, config=RUN.model_copy(update={"data": Gaussians(n=3)}))
+    assert len(finite.real(500, generator).x) == 500  # a trained model is held against data it has not seen
 
 
 def test_data_are_no_model() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from toydiff.config import Run
 from toydiff.data import AnyData, Moons
@@ -24,6 +25,24 @@ def test_used_specs_compare_and_hash_by_their_fields(union):
 
 def test_runs_compare():
     assert Run(schedule=Linear()) == Run(schedule=Linear()) != Run(schedule=Linear(T=999))
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [("training", "steps", True), ("training", "clip", False), ("network", "widths", [True, 16]), ("data", "n", True)],
+)
+def test_true_and_false_are_no_numbers(table, key, value):
+    """pydantic alone would read 1 and 0; the refusal names the place, in Python as from a file."""
+    kind = {"data": {"kind": "moons"}, "network": {"kind": "mlp"}}.get(table, {})
+    with pytest.raises(ValidationError) as error:
+        Run.model_validate({table: {**kind, key: value}})
+    (detail,) = error.value.errors()
+    assert key in detail["loc"] and detail["type"] in ("int_parsing", "float_parsing")
+
+
+def test_true_and_false_are_what_a_switch_is():
+    run = Run.model_validate({"training": {"compile": True}, "model": {"standardize": False}})
+    assert (run.training.compile, run.model.standardize) == (True, False)
 
 
 def test_a_copy_forgets_what_was_computed():

@@ -80,7 +80,7 @@ class Run(Spec):
         """Return every way in which the parts do not fit together: the teaching moments."""
         problems = []
         if problem := unlearnable(self.model.target, self.schedule):
-            problems.append(f"model.target: {problem[0]}; {problem[1]}")
+            problems.append(f"model.target: {problem[0]}. {problem[1]}")
         if isinstance(self.training.density, Discrete) and self.schedule.knot_times is None:
             problems.append(
                 f"training.density: `discrete` draws a schedule's knots, and this {self.schedule.kind} schedule "
@@ -96,12 +96,27 @@ class Run(Spec):
         try:
             self.levels()
         except ConfigurationError as error:
-            problems.append(f"sampling: {error.message}; {error.hint}")
+            problems.append(f"sampling: {error.message}. {error.hint}")
         try:
             self.training.total_steps(self.data.n)
         except ConfigurationError as error:
-            problems.append(f"training.epochs: {error.message}; {error.hint}")
+            problems.append(f"training.epochs: {error.message}. {error.hint}")
         return problems
+
+    def idle(self) -> dict[str, str]:
+        """Return {path: why} of the settings that have no effect beside the others, whatever their values."""
+        endless = "the data are endless, and drawn by the run's own seed; data.n makes them a fixed set"
+        unconditional = "the model takes no labels; model.conditional=true gives it some"
+        sineless = "the network sees no sines of x; network.fourier gives it some"
+        continuous = "a schedule without steps clips no β; schedule.T gives it some"
+        found = {
+            "data.seed": (self.data.n is None, endless),
+            "training.label_dropout": (not self.model.conditional, unconditional),
+            "network.label_features": (not self.model.conditional, unconditional),
+            "network.fourier_scale": (getattr(self.network, "fourier", None) == 0, sineless),
+            "schedule.beta_clip": (getattr(self.schedule, "T", 0) is None, continuous),
+        }
+        return {path: why for path, (idle, why) in found.items() if idle}
 
     @property
     def sigma_data(self) -> float:

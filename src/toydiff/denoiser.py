@@ -99,7 +99,7 @@ class Denoiser(nn.Module):
     `network(x, level, label) → like x`. Levels of any other schedule are moved to this one's level of equal log-SNR,
     x rescaled by the ratio of √(alpha² + sigma²): train with one schedule, sample with another.
     `schedule=None` takes every level as it comes. Inputs and outputs are in model units; `shift` and `scale`, which
-    live in the checkpoint, lead to the data's. Raises ConfigurationError for a label the network would ignore.
+    live in the checkpoint, lead to the data's. Raises ConfigurationError for a label the network does not know.
     """
 
     shift: Tensor
@@ -147,6 +147,11 @@ class Denoiser(nn.Module):
         self, x: Float[Tensor, " B *shape"], level: Level, label: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, " B *shape"]:
         """Return E[x_0 | x_t], (B, …) like x, for x_t at any level; at CLEAN that is x itself."""
+        # looked at here and not in `predict`: that would make every training step wait for the device
+        if label is not None and self.classes and bool(((label < 0) | (label > self.classes)).any()):
+            raise ConfigurationError(
+                "there is no such label", f"Labels are 0 … {self.classes - 1}; {self.classes} means none."
+            )
         if level.sigma.ndim == 0 and level.sigma == 0:
             return x / level.alpha
         x, level = self.to_own_level(x, _beside(x, level))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -151,8 +152,11 @@ def _cannot_write(path: str | os.PathLike[str], error: OSError) -> ToydiffError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         with suppress(OSError):
             reason += f" ({_size(shutil.disk_usage(folder).free)} free in {shown(folder)})"
-    if error.errno == errno.ENOENT:
-        reason, hint = f"the folder {shown(folder)} does not exist", f"Make it first: mkdir -p {shown(folder)}"
+    if error.errno == errno.ENOENT and os.path.isdir(folder):  # such as /proc: there, but not for us to add to
+        reason, hint = f"no file can be made in {shown(folder)}", "Choose another folder."
+    elif error.errno == errno.ENOENT:
+        reason = f"the folder {shown(folder)} does not exist"
+        hint = f"Make it first: mkdir -p {shlex.quote(shown(folder))}"
     return ToydiffError(f"cannot write {shown(path)}: {reason}", hint)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,8 @@ def _run(name: str, runs: Path, latest: bool) -> Found | None:
     checkpoint = (checkpoint_in(folder, "latest.pt") if latest else None) or checkpoint_in(folder)
     if checkpoint is None:
         raise ToydiffError(
-            f"the run {shown(folder)} has no checkpoint yet", f"Start it again: toydiff train --name {shown(name)}"
+            f"the run {shown(folder)} has no checkpoint yet",
+            f"Start it again: toydiff train --name {shlex.quote(shown(name))}",
         )
     return Found("checkpoint", str(checkpoint), f"the run {shown(folder)}, {checkpoint.name}")
 

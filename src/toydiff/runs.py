@@ -21,7 +21,7 @@ from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
 from toydiff.guidance import Clipped, Guided
 from toydiff.names import Found, find, runs_dir
-from toydiff.oracle import Empirical
+from toydiff.oracle import Empirical, ExactDenoiser
 from toydiff.samplers import Frame, Sampler
 from toydiff.schedules import Level, Schedule
 from toydiff.spec import kinds
@@ -60,6 +60,11 @@ class Loaded:
         trained = isinstance(self.denoiser, Denoiser)
         return self.config.model.conditional if trained else bool(self.data.label_names)
 
+    def real(self, n: int, generator: torch.Generator) -> Batch:
+        """Return n data to hold samples against: fresh ones, or the points themselves of "exact:moons@500"."""
+        points = not isinstance(self.denoiser, Denoiser) and self.data.n is not None
+        return self.data.fixed() if points else self.data.draw(n, generator)
+
     def labels(self, name: str | int | None, seeds: Tensor) -> Tensor | None:
         """Return the labels (B,) to sample with: all `name` (or its number, or "none"), or drawn by training frequency.
 
@@ -75,7 +80,15 @@ class Loaded:
                 )
             return None
         if name is not None:
-            return torch.full((len(seeds),), self.data.label_of(name))
+            label, names = self.data.label_of(name), [*self.data.label_names, "none"]
+            if isinstance(self.denoiser, ExactDenoiser):
+                seen = [*self.denoiser.seen, len(names) - 1]
+                if label not in seen:
+                    raise ConfigurationError(
+                        f"no point of `{shown(self.name)}` has the label `{names[label]}`",
+                        f"Labels there are: {', '.join(names[k] for k in seen)}.",
+                    )
+            return torch.full((len(seeds),), label)
         u = streams.uniform((), seed=seeds, stream="label").contiguous()
         shares = self._label_frequencies.cumsum(0)
         return torch.searchsorted(shares / shares[-1], u).clamp(max=len(shares) - 1)

@@ -51,5 +51,11 @@ def test_the_program_says_the_same(row: Row, here: Path, trained: Path) -> None:
     check(row, done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.parametrize("folder", ["file", "file/runs", "/proc/none"])
+def test_a_folder_that_cannot_be_is_not_announced(folder: str, here: Path, toydiff: Toydiff) -> None:
+    Path("file").touch()
+    assert "training in" not in toydiff("train", "moons", "--runs-dir", folder, code=1).stderr
+
+
 def test_no_row_is_written_twice() -> None:
     assert len({row.argv for row in ROWS}) == len(ROWS)

@@ -9,12 +9,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from toydiff import checkpoint as checkpoints
+from toydiff.cli.animate import forward
 from toydiff.data import AnyData
 from toydiff.denoiser import TARGETS, AnyWeight
 from toydiff.names import preset_names
+from toydiff.runs import load
 from toydiff.samplers import AnySampler
 from toydiff.schedules import AnySchedule
 from toydiff.spec import kinds
@@ -135,6 +138,31 @@ def test_a_film_has_the_frames_asked_for(kind: str, with_run: Path, toydiff: Toy
     film = opened(f"tiny.{kind}")
     assert film.n_frames >= 6
     assert film.size == (120, 120)
+
+
+def test_the_format_may_follow_a_checkpoint_that_is_no_argument(with_run: Path, toydiff: Toydiff) -> None:
+    for words in (("--checkpoint", "tiny", "to", "gif"), ("to", "gif", "--checkpoint", "tiny"), ("tiny", "to", "gif")):
+        facts = json.loads(toydiff("animate", *words, "--frames", "3", "-n", "9", "--size", "64", "--json").stdout)
+        assert (facts["output"].removesuffix(".gif")[:4], facts["model"], facts["frames"]) == ("tiny", "tiny", 3)
+
+
+def test_the_film_of_a_few_points_goes_from_them(here: Path) -> None:
+    loaded = load("exact:moons@3")
+    film, labels = forward(loaded, torch.arange(5), 4)
+    points = loaded.data.fixed()
+    frames = list(film)
+    torch.testing.assert_close(frames[0].x, points.x[[0, 1, 2, 0, 1]], atol=1e-5, rtol=0)
+    assert labels is not None and labels.tolist() == points.label[[0, 1, 2, 0, 1]].tolist()  # type: ignore[index]
+
+
+def test_a_film_of_fewer_frames_than_asked_for_says_why(with_run: Path, toydiff: Toydiff) -> None:
+    words = ("animate", "tiny", "to", "gif", "-n", "9", "--size", "64", "-q", "--steps", "3")
+    done = toydiff(*words, "--frames", "9")
+    assert "warning: the film has 4 frames, not 9: the noise, and one for each of the 3 steps" in done.stderr
+    assert "4 frames" in done.stdout
+    for enough in (("--frames", "4"), ()):
+        done = toydiff(*words, *enough)
+        assert (done.stderr, "4 frames" in done.stdout) == ("", True)
 
 
 def test_one_film_goes_to_the_data_and_the_other_comes_from_them(here: Path, toydiff: Toydiff) -> None:

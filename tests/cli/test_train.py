@@ -143,6 +143,20 @@ def test_epochs_take_the_place_of_steps(toydiff: Toydiff) -> None:
     assert json.loads(toydiff(*words).stdout)["steps"] == 12
 
 
+def test_settings_without_effect_are_said_if_the_user_made_them(here: Path, toydiff: Toydiff) -> None:
+    words = ("train", "moons", "--dry-run", "-q")
+    done = toydiff(*words, "--set", "data.seed=3", "--set", "training.label_dropout=0.5")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("warning: data.seed = 3 has no effect: the data are endless")
+    assert second.startswith("warning: training.label_dropout = 0.5 has no effect: the model takes no labels")
+    for more in (
+        ("--set", "data.seed=3", "--samples", "50"),
+        ("--set", "training.label_dropout=0.5", "--set", "model.conditional=true"),
+        ("--set", "data.seed=0", "--set", "training.label_dropout=0.1"),  # as a resolved configuration has them
+    ):
+        assert toydiff(*words, *more).stderr == ""
+
+
 # ── rehearsals ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -171,8 +185,11 @@ def test_a_smoke_test_leaves_nothing(here: Path, toydiff: Toydiff, tmp_path_fact
 def test_resume_by_itself_takes_the_newest_run(with_run: Path, toydiff: Toydiff) -> None:
     done = toydiff("resume")
     assert "resuming the run runs/tiny, latest.pt" in done.stderr
-    assert "has finished already: 30 steps" in done.stderr
+    assert done.stdout == "runs/tiny has finished already: 30 steps\n"
     assert "toydiff resume tiny --steps 60" in done.stderr
+    facts = json.loads(toydiff("resume", "--json").stdout)
+    best = checkpoints.load(with_run / "runs" / "tiny" / "best.pt").header["best"]
+    assert facts == {"step": 30, "seconds": 0.0, "best": best, "folder": "runs/tiny"}
 
 
 def test_resume_to_a_new_total_says_that_the_rate_jumps(with_run: Path, toydiff: Toydiff) -> None:
@@ -199,9 +216,8 @@ def test_resume_flag_starts_goes_on_and_is_done(here: Path, toydiff: Toydiff) ->
     done = toydiff(*words)
     assert "continuing runs/job" in done.stderr
     assert "trained 19 steps" in done.stdout
-    done = toydiff(*words)
-    assert "has finished already" in done.stderr
-    assert done.stdout == ""
+    done = toydiff(*words, "-q")
+    assert done.stdout == "runs/job has finished already: 20 steps\n"
 
 
 def test_resume_flag_without_a_name_finds_the_unfinished_run_of_the_same_configuration(

@@ -31,6 +31,19 @@ def test_dots_move_with_the_points_and_keep_their_colours() -> None:
     assert (corner[0] != 255).any() and (corner[0] != corner[1]).any()  # each with its caption
 
 
+def test_captions_and_titles_are_legible_over_points() -> None:
+    """Behind the letters the points are all but gone: the plate lets 15 % of them through."""
+    u = np.random.default_rng(0).uniform(size=(4000, 2))
+    x = np.concatenate([[-2, -2] + u * [1.2, 0.4], [-0.6, 1.6] + u * [1.2, 0.4]])  # the caption's corner, the title's
+    black = np.zeros((len(x), 3))
+    crowd, words = (next(points_film([x], [text], LIMITS, black, size=400, title=text)) for text in ("", "t = 0.5"))
+    for part in (slice(-40, None), slice(0, 40)):
+        rows, columns = np.nonzero((words != crowd)[part].any(2))
+        plate = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
+        assert np.median(crowd[part][plate]) < 100
+        assert np.median(words[part][plate]) > 200
+
+
 def test_without_colours_the_starting_direction_gives_them() -> None:
     x = torch.tensor([[1.5, 0.0], [0.0, 1.5], [-1.5, 0.0], [0.0, -1.5]], dtype=torch.bfloat16)
     frame = next(points_film([x], [""], LIMITS, size=401))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from toydiff.errors import ToydiffError
-from toydiff.schedules import CLEAN, EDM, Cosine, Flow, Linear, LogLinear, noise_levels
+from toydiff.schedules import CLEAN, EDM, Cosine, Flow, Level, Linear, LogLinear, noise_levels
 from toydiff.viz import curves, images, points, process, style
 from toydiff.viz.png import save_png
 
@@ -99,6 +100,37 @@ def test_the_strip_shows_x_t_above_and_its_estimate_below() -> None:
         assert np.allclose(drawn[3 + k], [0.1, 0.5, 1.0][k] * x[order])
     assert "σ = 80" in figure.axes[0].get_title() and "t = 0.00" in figure.axes[2].get_title()
     assert "√" in figure.axes[0].get_ylabel()
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_every_panel_of_a_strip_of_few_points_shows_them(n: int) -> None:
+    """On the way the estimates lie far outside the box of noise and data: at 5, the mean of the data, say."""
+    levels = noise_levels(Flow(), 4)
+    x_t = [np.full((n, 2), value) for value in (0.1, 0.0, 0.05, 0.1, 0.12)]
+    x0 = [np.full((n, 2), value) for value in (5.0, -3.0, 2.0, 0.3, 0.12)]
+    for ax in process.process_strip(levels, x_t, x0).axes:
+        dots = np.asarray(next(c for c in ax.collections if isinstance(c, PathCollection)).get_offsets())
+        assert (dots > [ax.get_xlim()[0], ax.get_ylim()[0]]).all()
+        assert (dots < [ax.get_xlim()[1], ax.get_ylim()[1]]).all()
+        assert not ax.texts
+
+
+def test_a_strip_of_many_points_is_not_shrunk_by_wild_estimates_and_counts_them() -> None:
+    x, levels = cloud(2), noise_levels(Flow(), 2)
+    tame = process.process_strip(levels, [x] * 3, [x] * 3)
+    wild = process.process_strip(levels, [x] * 3, [np.where(np.arange(300)[:, None] < 150, x, 40.0), 1.5 * x, x])
+    assert wild.axes[0].get_xlim() == tame.axes[0].get_xlim()
+    assert [text.get_text() for text in wild.axes[3].texts] == ["50.00% outside"]
+    assert not wild.axes[0].texts
+
+
+def test_t_and_sigma_have_the_same_number_of_digits() -> None:
+    captions = [process.level_caption(level) for level in (Flow()(0.825), Flow()(1.0), CLEAN, EDM()(1.0))]
+    assert [caption.replace("  ", " ") for caption in captions] == [
+        "t = 0.825, σ = 0.825", "t = 1.00, σ = 1.00", "t = 0.00, σ = 0.00", "t = 1.00, σ = 80.0",
+    ]  # fmt: skip
+    assert process.level_caption(Level.at(0.0)) == "σ = 0.707"
+    assert process.level_caption(Level(math.nan, 1.0, 250.0)) == "σ = 250"
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 10])
@@ -207,11 +239,28 @@ def test_colours_close_the_circle_and_classes_differ() -> None:
     assert np.allclose(style.hue_colours(np.array([0.0])), style.hue_colours(np.array([1.0])))
     for classes in (2, 7, 8, 10, 15):
         palette = style.class_palette(classes)
-        assert palette.shape == (classes, 3) and 0 <= palette.min() <= palette.max() <= 1
-        apart = np.linalg.norm(palette[:, None] - palette, axis=2) + 9 * np.eye(classes)
+        assert palette.shape == (classes + 1, 3) and 0 <= palette.min() <= palette.max() <= 1
+        apart = np.linalg.norm(palette[:, None] - palette, axis=2) + 9 * np.eye(classes + 1)
         assert apart.min() > 0.05
+        assert np.ptp(palette[-1]) < 0.1  # "none" is grey
     # four of the same class, whatever the order, are one colour
     assert len(np.unique(style.class_colours(torch.tensor([3, 1, 3, 3, 3]), 4), axis=0)) == 2
+
+
+def test_samples_without_a_class_are_grey_and_the_legend_says_none() -> None:
+    none = torch.full((300,), 3)
+    grey = style.class_palette(3)[-1]
+    assert np.allclose(style.class_colours(none, 3), grey)
+    for figure in (
+        points.scatter(cloud(2), "", none, "abc"),
+        points.samples_beside(cloud(2), cloud(2), labels=(none % 3, none), names="abc"),
+    ):
+        inked(figure)
+        dots = next(c for c in figure.axes[-1].collections if isinstance(c, PathCollection)).get_facecolor()
+        assert np.allclose(dots[:, :3], grey)
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c", "none"]
+    figure = points.scatter(cloud(2), "", none - 1, "abc")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
 
 
 def test_the_oklch_circle_is_what_its_definition_says() -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from toydiff.runs import Loaded
     from toydiff.samplers import Frame
 
+TO = ("to", "as", "into")
+FRAMES = 40
+
 
 @options.guarded
 def animate(
@@ -30,7 +33,7 @@ def animate(
     words: Annotated[list[str] | None, typer.Argument(metavar="to FORMAT", help="mp4, gif, webp or png.")] = None,
     checkpoint: options.Checkpoint = None,
     what: Annotated[str, typer.Option(help="reverse (noise to data) or forward (data to noise).")] = "reverse",
-    frames: Annotated[int, typer.Option(help="Frames of the film.", min=2, max=10_000)] = 40,
+    frames: Annotated[int | None, typer.Option(help="Frames of the film (40).", min=2, max=10_000)] = None,
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 15.0,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=64, max=4096)] = 720,
     n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
@@ -55,6 +58,8 @@ def animate(
 ) -> None:
     """Make a film: toydiff animate swissroll to mp4"""
     talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
+    if name is not None and name.lower() in TO and checkpoint not in (None, name):
+        words, name = [name, *(words or [])], None  # animate --checkpoint X to gif: the first word is no NAME
     to = format_of(words or [], to)
     if what not in ("reverse", "forward"):
         raise ConfigurationError(f"unknown film `{shown(what)}`", "Known: forward, reverse.")
@@ -85,14 +90,20 @@ def animate(
 
     where = options.choose_device(device)
     loaded = load(found, device=where)
-    loaded = _with_steps(loaded, frames, chosen, steps, spacing, eta, sets or [])
+    wanted_frames = frames or FRAMES
+    loaded = _with_steps(loaded, wanted_frames, chosen, steps, spacing, eta, sets or [])
     seeds = torch.arange(first, first + count)
     if what == "forward":
-        film, labels = forward(loaded, seeds, frames)
+        film, labels = forward(loaded, seeds, wanted_frames)
     else:
+        taken = loaded.config.sampling.steps
+        if frames is not None and frames > taken + 1:
+            talk.warn(
+                f"the film has {taken + 1:,} frames, not {frames:,}: the noise, and one for each of the {taken:,} steps"
+            )
         labels = loaded.labels(label, seeds)
         film = loaded.trajectory(seeds, label=labels, guidance=loaded.guidance(guidance), device=where)
-    shots = evenly(list(film), frames)
+    shots = evenly(list(film), wanted_frames)
     data = loaded.data.draw(max(count, 2000), torch.Generator().manual_seed(0)).x
     save_film(
         out,
@@ -102,7 +113,7 @@ def animate(
             robust_limits(data.numpy(), margin=0.25),
             class_colours(labels.numpy(), len(loaded.data.label_names)) if labels is not None else None,
             size=size,
-            overlay=data[:2000] if overlay else None,
+            overlay=loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None,
         ),
         fps=fps,
         hold=(0, 0) if kind == "mp4" else HOLD,  # an mp4 has just the frames asked for, at one rate
@@ -118,7 +129,7 @@ def format_of(words: list[str], to: str | None) -> str | None:
     """Return the format of "to FORMAT", the words a person types, or of --to."""
     if not words:
         return to
-    if len(words) != 2 or words[0].lower() not in ("to", "as", "into"):
+    if len(words) != 2 or words[0].lower() not in TO:
         raise ConfigurationError(
             f"`{shown(' '.join(words))}` is not understood", "For example: toydiff animate swissroll to mp4"
         )
@@ -158,12 +169,14 @@ def forward(loaded: Loaded, seeds: Tensor, frames: int) -> tuple[Iterator[Frame]
     from toydiff.samplers import Frame
     from toydiff.training import streams
 
-    batch = loaded.data.draw(len(seeds), streams.generator(int(seeds[0]), "film"))
-    x0 = (batch.x - loaded.shift) / loaded.scale
+    x0, labels = loaded.real(len(seeds), streams.generator(int(seeds[0]), "film"))
+    again = torch.arange(len(seeds)) % len(x0)  # the points of "exact:moons@3" take turns
+    x0, labels = x0[again], None if labels is None else labels[again]
+    model_x0 = (x0 - loaded.shift) / loaded.scale
     eps = streams.normal(loaded.data.shape, seed=seeds, stream="film")
     levels = [loaded.schedule(t) for t in torch.linspace(0, 1, frames, dtype=torch.float64)]
-    film = (Frame(level, loaded.to_data(level.alpha * x0 + level.sigma * eps), batch.x) for level in levels)
-    return film, batch.label
+    film = (Frame(level, loaded.to_data(level.alpha * model_x0 + level.sigma * eps), x0) for level in levels)
+    return film, labels
 
 
 def evenly(shots: list[Frame], frames: int) -> list[Frame]:

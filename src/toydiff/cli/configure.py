@@ -11,8 +11,9 @@ from toydiff.files import read_bytes, shown
 from toydiff.names import preset_names, preset_path
 
 if TYPE_CHECKING:
+    from toydiff.cli.talk import Talk
     from toydiff.config import Run
-    from toydiff.layers import Layer
+    from toydiff.layers import Layer, Resolved
 
 FLAGS = {
     "steps": "training.steps",
@@ -71,6 +72,17 @@ def configuration_layers(
         if flags.get(flag) is not None:
             layers.append(Layer(f"--{flag.replace('_', '-')}", [(path, flags[flag])]))
     return layers
+
+
+def warn_of_idle(resolved: Resolved, talk: Talk) -> None:
+    """Warn of what the user has set, other than to its default, and what has no effect in this configuration."""
+    run, sources = resolved
+    for path, why in run.idle().items():
+        table, key = path.split(".")
+        spec = getattr(run, table)
+        chosen = not sources.get(path, "preset ").startswith("preset ")
+        if chosen and getattr(spec, key) != type(spec).model_fields[key].default:
+            talk.warn(f"{path} = {getattr(spec, key)} has no effect: {why}")
 
 
 def to_toml(run: Run, sources: dict[str, str] | None = None) -> str:

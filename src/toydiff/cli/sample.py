@@ -124,7 +124,7 @@ def write(loaded: Loaded, samples: Batch, seeds: Tensor, frames: list[Frame], ou
         if frames:
             figure = process_strip([f.level for f in frames], [f.x for f in frames], [f.x0 for f in frames])
         else:
-            real = loaded.data.draw(min(len(samples.x), 20_000), torch.Generator().manual_seed(0))
+            real = loaded.real(min(len(samples.x), 20_000), torch.Generator().manual_seed(0))
             title = f"{len(samples.x):,} samples"
             figure = samples_picture(real, samples, loaded.data.label_names, titles=("data", title))
         save_png(out, figure, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toydiff.cli import options
-from toydiff.cli.configure import configuration_layers, to_toml, which_preset
+from toydiff.cli.configure import configuration_layers, to_toml, warn_of_idle, which_preset
 from toydiff.cli.nouns import NOUNS
 from toydiff.cli.sample import free_name
 from toydiff.cli.talk import Talk
@@ -80,6 +81,7 @@ def train(
         raise ConfigurationError("--steps and --epochs are both a length of training", "Give one of the two.")
     seconds = parse_time(max_time)
     chosen, where = which_preset(preset, preset_option, config, runs_dir(runs)), runs_dir(runs)
+    check_runs_dir(where)
     if name is not None:
         check_run_name(name, where, resume)
     sets = [*(sets or []), *(SMOKE + SMOKE_MORE if smoke else ())]
@@ -87,7 +89,8 @@ def train(
 
     from toydiff.layers import resolve
 
-    run, sources = resolve(layers)
+    run, sources = resolved = resolve(layers)
+    warn_of_idle(resolved, talk)
     if print_config:
         talk.result(to_toml(run, sources), run.model_dump(mode="json"))
         return
@@ -136,10 +139,12 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     """Run the trainer to its end; print the result, where it is, and what to try next."""
     run, folder = trainer.run, trainer.folder
     known_as = shlex.quote(shown(folder.name if folder.parent == runs_dir() else folder))
+    summary = {"step": trainer.start, "seconds": 0.0, "best": trainer.best, "folder": str(folder)}
     if trainer.start >= run.total_steps:
-        talk.note(f"{shown(folder)} has finished already: {trainer.start:,} steps")
+        talk.result(f"{shown(folder)} has finished already: {trainer.start:,} steps", summary)
         talk.note(f"To go on: toydiff resume {known_as} --steps {2 * trainer.start}")
         return
+    trainer.make_folder()  # before it is announced
     talk.note(
         f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}"
     )
@@ -162,9 +167,7 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     judged = f"validation loss {best['loss']:.5f} (best, at step {best['step']:,})" if best else "not validated yet"
     if step.step < step.total:
         talk.note(f"time is up at step {step.step:,} of {step.total:,}; to go on: toydiff resume {known_as}")
-    summary = {
-        "step": step.step, "seconds": round(trainer.seconds, 2), "best": trainer.best, "folder": str(folder),
-    }  # fmt: skip
+    summary |= {"step": step.step, "seconds": round(trainer.seconds, 2), "best": trainer.best}
     talk.result(
         f"trained {step.step - trainer.start:,} steps in {trainer.seconds:.1f} s; {judged}\n"
         f"{shown(folder)}: {'best.pt, ' if best else ''}latest.pt, samples/, loss.png, metrics.jsonl",
@@ -218,6 +221,16 @@ def check_run_name(name: str, where: Path, resume: bool) -> None:
         )
 
 
+def check_runs_dir(where: Path) -> None:
+    """Raise ToydiffError if runs cannot be kept there, because that or a folder above it is a file."""
+    there = next(path for path in (where, *where.parents, Path()) if os.path.lexists(path))
+    if not os.path.isdir(there):
+        raise ToydiffError(
+            f"cannot keep runs in {shown(where)}: {shown(there)} is not a folder",
+            "Choose another with --runs-dir or TOYDIFF_RUNS.",
+        )
+
+
 def new_folder(where: Path, name: str) -> Path:
     """Return a folder below `where` that does not exist yet: name, else name-2, name-3, …"""
     return free_name(where / name)
@@ -235,7 +248,7 @@ def _folder_to_resume(run: Run, where: Path, name: str | None, talk: Talk) -> Pa
         if saved is not None and run_of(checkpoints.read_header(saved), saved) != run:
             raise ConfigurationError(
                 f"the run {shown(folder)} was started with another configuration",
-                f"To extend it: toydiff resume {shown(name)} --steps N. Otherwise choose another --name.",
+                f"To extend it: toydiff resume {shlex.quote(shown(name))} --steps N. Otherwise choose another --name.",
             )
         return folder if folder.exists() else None
     for folder in run_folders(where):

@@ -22,7 +22,7 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
-from toydiff.files import atomic_write, write_text
+from toydiff.files import atomic_write, shown, write_text
 from toydiff.names import Found
 from toydiff.runs import Loaded
 from toydiff.training import Step, Validator, fit
@@ -101,15 +101,19 @@ class Trainer:
             self.best = None
         return {"step": self.start, "model": state.model, "ema": state.ema, "optimizer": state.optimizer}
 
-    def _write_folder(self) -> None:
-        """Make the run folder with its configuration; fail before the first step if it cannot be written."""
+    def make_folder(self) -> None:
+        """Make the run folder, if it is not there; ToydiffError if it cannot be."""
         try:
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ToydiffError(
-                f"cannot make the run folder {self.folder}: {(error.strerror or str(error)).lower()}",
+                f"cannot make the run folder {shown(self.folder)}: {(error.strerror or str(error)).lower()}",
                 "Choose another with --runs-dir or TOYDIFF_RUNS.",
             ) from error
+
+    def _write_folder(self) -> None:
+        """Make the run folder with its configuration; fail before the first step if it cannot be written."""
+        self.make_folder()
         write_text(self.folder / "config.toml", to_toml(self.run))
         facts = {"preset": self.preset, "name": self.folder.name, **environment(self.device)}
         write_text(self.folder / "env.json", json.dumps(facts, indent=1) + "\n")

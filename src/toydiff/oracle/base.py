@@ -32,7 +32,7 @@ class ExactDenoiser:
     """What exact denoisers share: K weighted components, labels that select among them, and blocks of rows.
 
     A label is a class, or the number of classes for "none" (as in the last row of an embedding): one int, or (B,).
-    There are `classes` of them, or as many as `labels` has: the last may belong to no component.
+    There are `classes` of them, more than the components show where a class has none; None: as many as they show.
     """
 
     mean: Tensor
@@ -52,8 +52,8 @@ class ExactDenoiser:
         self.label_count = 0 if labels is None else max(int(labels.max()) + 1, classes or 0)
         log_weights = self.weights.log()[None]
         if labels is not None:
-            rows = torch.arange(self.label_count, device=labels.device)[:, None]
-            log_weights = torch.cat([log_weights.masked_fill(labels != rows, -math.inf), log_weights])
+            own = labels == torch.arange(self.label_count, device=labels.device)[:, None]
+            log_weights = torch.cat([log_weights.masked_fill(~own, -math.inf), log_weights])
         self._log_weights = log_weights.log_softmax(1)  # (classes + 1, K): log p(component | label), "none" last
         self._unseen = self._log_weights.isnan().any(1)  # labels that no component has
 
@@ -74,6 +74,11 @@ class ExactDenoiser:
     def draw(self, n: int, generator: Generator, label: Tensor | int | None = None) -> Tensor:
         """Return n independent x_0, (n, *shape) float32 on the CPU; `label` one class, or one for each (n,)."""
         raise NotImplementedError
+
+    @property
+    def seen(self) -> list[int]:
+        """The labels that some component has."""
+        return [label for label in range(self.label_count) if not self._unseen[label]]
 
     @property
     def entropy(self) -> float:
@@ -101,7 +106,8 @@ class ExactDenoiser:
         if ((rows < 0) | (rows > self.label_count)).any():
             raise ToydiffError("unknown label", f"Labels are 0 … {self.label_count - 1}; {self.label_count}: none.")
         if self._unseen[rows].any():
-            raise ToydiffError("no component has this label", "Take more points, or another label.")
+            there = ", ".join(map(str, self.seen))
+            raise ToydiffError("no component has this label", f"There are {there}; {self.label_count} means none.")
         return rows
 
     def _posterior(self, x: Tensor, level: Level, label: Tensor | int | None) -> Posterior:

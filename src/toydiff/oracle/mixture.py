@@ -93,7 +93,8 @@ class Mixture(ExactDenoiser):
         return _integrate_entropy(means, self.stds.cpu().expand(len(means)), self.weights.cpu())
 
     def affine(self, shift: Tensor | float, scale: float) -> Mixture:
-        return Mixture((self.means - shift) / scale, self.stds / scale, self.weights, self.labels, self.label_count)
+        means, stds = (self.means - shift) / scale, self.stds / scale
+        return Mixture(means, stds, self.weights, self.labels, self.label_count)
 
 
 def _integrate_entropy(means: Tensor, stds: Tensor, weights: Tensor) -> float:
@@ -123,7 +124,7 @@ class Empirical(Mixture):
     """The training set itself, (N, *shape): E[x_0 | x_t] = Σ_i softmax_i(−|x_t − alpha x_i|² / 2 sigma²) x_i.
 
     What a network that memorised its data would answer (Karras et al. 2022, eq. 57). Points keep their own dtype and
-    are widened a chunk at a time. `classes` is said where some label may belong to no point.
+    are widened a chunk at a time. A few points may miss some of the `classes` of their data set.
     """
 
     def __init__(self, points: Tensor, labels: Tensor | None = None, classes: int | None = None) -> None:

@@ -42,7 +42,8 @@ def points_film(
     overlay: ArrayLike | None = None,
     title: str = "",
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield a `size` × `size` frame for each (N, D) array of points, its caption in the lower left corner.
+    """Yield a `size` × `size` frame for each (N, D) array of points, its caption in the lower left corner,
+    on a plate of paper, for points run under it.
 
     A point keeps its colour through the film: `colour` (N, 3), or by the direction in which it starts.
     `overlay` (M, D) lies still in grey behind, the data for example. D = 1 is spread out in height, with limits from
@@ -55,12 +56,12 @@ def points_film(
     ax.axis("off")
     set_limits(ax, limits)
     zoom = size / 720
-    text: dict[str, Any] = {"transform": ax.transAxes, "color": INK, "zorder": 5}
-    if title:
-        ax.text(0.5, 0.965, title, ha="center", va="top", fontsize=21 * zoom, **text)
+    plate = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "boxstyle": "round,pad=0.25"}
+    text: dict[str, Any] = {"transform": ax.transAxes, "color": INK, "bbox": plate, "animated": True}
+    heading = ax.text(0.5, 0.965, title, ha="center", va="top", fontsize=21 * zoom, **text)
     if overlay is not None:
         dots(ax, planar(overlay), HAIRLINE, size=1.5 * zoom**2)
-    caption = ax.text(0.03, 0.03, "", ha="left", va="bottom", fontsize=19 * zoom, animated=True, **text)
+    caption = ax.text(0.03, 0.03, "", ha="left", va="bottom", fontsize=19 * zoom, **text)
     canvas.draw()  # type: ignore[no-untyped-call]
     background = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
     moving, count, chosen = None, 0, np.arange(0)
@@ -82,6 +83,7 @@ def points_film(
         canvas.restore_region(background)  # type: ignore[no-untyped-call]
         ax.draw_artist(moving)
         ax.draw_artist(caption)
+        ax.draw_artist(heading)
         yield snapshot(canvas)
 
 

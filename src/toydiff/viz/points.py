@@ -63,6 +63,15 @@ def _histogram(ax: Axes, x: Array, bounds: tuple[float, float], colour: str, bin
     ax.stairs(density, edges, color=colour, linewidth=1.6)
 
 
+def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) -> None:
+    """Write into the panel which share of (N, 1 or 2) points lies outside the limits, if that is more than `least`."""
+    low, high = np.array(limits[::2]), np.array(limits[1::2])
+    inside = ((points >= low[: points.shape[1]]) & (points <= high[: points.shape[1]])).all(axis=1)
+    if (share := np.count_nonzero(~inside) / max(len(points), 1)) > least:
+        words = f"{share:.2%} outside"
+        ax.text(0.99, 0.99, words, ha="right", va="top", fontsize=SMALL, color=MUTED, transform=ax.transAxes)
+
+
 def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:
     """Draw sets of (points, title, colour) side by side, a row for each pair of coordinates.
 
@@ -78,7 +87,6 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
         box = limits or robust_limits(sets[0][0], pair=pair, margin=0.18)
         for k, (points, title, colour) in enumerate(sets):
             ax, heading = axes[i, k], title if i == 0 else ""
-            inside = (points[:, pair[0]] >= box[0]) & (points[:, pair[0]] <= box[1])
             if dimension == 1:
                 _histogram(ax, points[:, 0], box[:2], colour if isinstance(colour, str) else SAMPLE_COLOUR)
                 ax.set_xlim(box[0], box[1])
@@ -88,20 +96,19 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
                 dots(ax, points, colour, pair)
                 set_limits(ax, box)
                 dress(ax, heading, coordinate(pair[0]), coordinate(pair[1]) if k == 0 else "")
-                inside &= (points[:, pair[1]] >= box[2]) & (points[:, pair[1]] <= box[3])
-            if not inside.all():
-                words = {"ha": "right", "va": "top", "fontsize": SMALL, "color": MUTED, "transform": ax.transAxes}
-                ax.text(0.99, 0.99, f"{np.mean(~inside):.2%} outside", **words)
+            note_outside(ax, points[:, list(pair[:dimension])], box)
     if legend:
         figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=INK)
     return figure
 
 
-def _legend(names: Sequence[str]) -> list[Line2D]:
-    colours = class_palette(len(names))
+def _legend(names: Sequence[str], *labels: ArrayLike | None) -> list[Line2D]:
+    """Return an entry for every class that has a name, and one for "none" if any label is that."""
+    nobody = any(label is not None and (as_array(label) == len(names)).any() for label in labels)
+    entries = [*names, "none"] if names and nobody else names
     return [
         Line2D([], [], marker="o", linestyle="", markersize=8, color=tuple(colour), label=name)
-        for name, colour in zip(names, colours, strict=True)
+        for name, colour in zip(entries, class_palette(len(names)), strict=False)
     ]
 
 
@@ -115,11 +122,11 @@ def scatter(
 ) -> Figure:
     """Draw (N, D) points: a histogram for D = 1, a scatter with equal axes for 2, pairs of the first three beyond.
 
-    `label`, (N,) integers, colours the points by class; `names` adds a legend.
+    `label`, (N,) integers, colours the points by class; `names` adds a legend, and makes the label beyond them "none".
     """
     points = as_points(x)
     shade = colour if label is None else class_colours(label, len(names) or None)
-    return _panels([(points, title, shade)], limits, _legend(names) if label is not None else [])
+    return _panels([(points, title, shade)], limits, _legend(names, label) if label is not None else [])
 
 
 def samples_beside(
@@ -132,7 +139,8 @@ def samples_beside(
 ) -> Figure:
     """Draw two sets of (N, D) points side by side, as `scatter` does, in the limits of the data unless given.
 
-    The share of points outside is written in the panel. `labels`, integers, colour by class; `names` adds a legend.
+    The share of points outside is written in the panel. `labels`, integers, colour by class; `names` adds a legend,
+    and makes the label beyond them "none".
     """
     classes = len(names) or 1 + max(
         [int(as_array(label).max(initial=0)) for label in labels if label is not None] or [0]
@@ -143,7 +151,7 @@ def samples_beside(
     ]
     coloured = any(label is not None for label in labels)
     sets = list(zip((as_points(data), as_points(samples)), titles, shades, strict=True))
-    return _panels(sets, limits, _legend(names) if coloured else [])
+    return _panels(sets, limits, _legend(names, *labels) if coloured else [])
 
 
 def marginals(data: ArrayLike, samples: ArrayLike, titles: tuple[str, str] = ("data", "samples")) -> Figure:

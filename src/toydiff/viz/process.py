@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -11,7 +12,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from toydiff.schedules import Level
-from toydiff.viz.points import coordinate, dots
+from toydiff.viz.points import coordinate, dots, note_outside
 from toydiff.viz.style import (
     DATA_COLOUR,
     HAIRLINE,
@@ -53,9 +54,20 @@ def planar(x: ArrayLike) -> Array:
 
 
 def level_caption(level: Level) -> str:
-    """Return "t = 0.50, sigma = 0.71" for a level, without the time where it has none."""
-    t, sigma = float(level.t), float(level.sigma)
-    return f"σ = {sigma:.3g}" if np.isnan(t) else f"t = {t:.2f},  σ = {sigma:.3g}"
+    """Return "t = 0.500, σ = 0.707" for a level, both to three digits, without the time where it has none."""
+    t, sigma = (f"{float(value):#.3g}".rstrip(".") for value in (level.t, level.sigma))
+    return f"σ = {sigma}" if level.t.isnan() else f"t = {t},  σ = {sigma}"
+
+
+def _process_limits(rows: Sequence[Sequence[Array]]) -> Limits:
+    """Return limits that hold every panel, as far as that does not make dwarfs of all but one.
+
+    Of few points the way between noise and data may lead far outside both ends, and must be seen. Many fill the
+    space between: what lies far outside then are the estimates of a network gone astray, and each panel counts them.
+    """
+    ends = [rows[0][0], *(row[-1] for row in rows)]  # noise, data, and the last estimate; the first is the wildest
+    inner, whole = robust_limits(*ends, margin=0.06), robust_limits(*chain(*rows), margin=0.06)
+    return inner if len(ends[0]) >= 20 and whole[1] - whole[0] > 2 * (inner[1] - inner[0]) else whole
 
 
 def process_strip(
@@ -69,6 +81,7 @@ def process_strip(
 
     Every array is (N, D); points keep one colour, by the direction of their end point unless `colour` (N, 3) is given.
     Where noise dwarfs the data (variance exploding) the upper row is divided by √(alpha² + sigma²), and says so.
+    A panel with more than 1 % of its points outside the limits says how many.
     """
     scales = [float(level.scale) for level in levels]
     divided = max(scales) > 3
@@ -76,10 +89,9 @@ def process_strip(
     rows = [upper] if x0 is None else [upper, [planar(each) for each in x0]]
     names = ["x_t / √(α² + σ²)" if divided else "x_t", "estimate of x_0"]
     names = [name.replace("_t", "ₜ").replace("_0", "₀") for name in names]
-    ends = [upper[0], upper[-1]] if x0 is None else [upper[0], upper[-1], rows[1][-1]]
     cleanest = min(range(len(levels)), key=lambda k: float(-levels[k].log_snr))
     shade = angle_colours(rows[-1][cleanest]) if colour is None else colour
-    box = limits or robust_limits(*ends, margin=0.06)
+    box = limits or _process_limits(rows)
     figure = new_figure(2.3 * len(levels) + 0.4, 2.3 * len(rows) + 0.4)
     axes = figure.subplots(len(rows), len(levels), squeeze=False)
     for i, row in enumerate(rows):
@@ -88,6 +100,7 @@ def process_strip(
             dots(ax, points, shade, size=0.35)
             set_limits(ax, box)
             frame_only(ax)
+            note_outside(ax, points, box, least=0.01)
             if i == 0:
                 ax.set_title(level_caption(levels[k]), fontsize=TEXT, color=INK, pad=6)
         axes[i, 0].set_ylabel(names[i], fontsize=TEXT, color=MUTED)

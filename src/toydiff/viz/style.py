@@ -28,6 +28,8 @@ HAIRLINE = "#d5dae0"
 # Okabe & Ito 2008, strongest on white first; their yellow is left out, it vanishes on paper
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "#4b4b4b")
+NO_CLASS = "#a3abb4"
+"""The label "none"."""
 DATA_COLOUR, SAMPLE_COLOUR = "#5f6b78", BLUE
 
 DPI = 150
@@ -159,17 +161,16 @@ def angle_colours(x: ArrayLike) -> Array:
 
 
 def class_palette(classes: int) -> Array:
-    """Return (classes, 3) colours: the theme's, or hues around the circle when there are more classes than those."""
-    if classes <= len(PALETTE):
-        return np.array([[int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)] for colour in PALETTE[:classes]])
-    return hue_colours(np.arange(classes) / classes)
+    """Return (classes + 1, 3) colours, grey for "none" the last: the theme's, or hues if there are more classes."""
+    theme = np.array([[int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)] for colour in (*PALETTE, NO_CLASS)])
+    colours = theme[:classes] if classes <= len(PALETTE) else hue_colours(np.arange(classes) / classes)
+    return np.concatenate([colours, theme[-1:]])
 
 
 def class_colours(label: ArrayLike, classes: int | None = None) -> Array:
-    """Return (N, 3) colours for integer labels 0 … classes − 1."""
+    """Return (N, 3) colours for integer labels 0 … classes − 1, and `classes` for "none"."""
     index = as_array(label).astype(np.int64).ravel()
-    count = classes or int(index.max(initial=0)) + 1
-    return class_palette(count)[index % count]
+    return class_palette(int(index.max(initial=0)) + 1 if classes is None else classes)[index]
 
 
 def dot_area(n: int) -> float:
