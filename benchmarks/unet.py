@@ -1,0 +1,134 @@
+"""What the U-Net is made of, on this CPU: norms, attention, and training steps of the image presets.
+
+    python benchmarks/unet.py > benchmarks/unet.md
+
+Every number is the best of several runs in one process; ways of doing one thing are compared in turn.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from toydiff.cli.configure import configuration_layers
+from toydiff.config import Run
+from toydiff.layers import Layer, resolve
+from toydiff.networks.unet import GroupNorm
+from toydiff.schedules import Flow
+from toydiff.training import fit
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def best(work: Callable[[], object], runs: int = 5, each: int = 3) -> float:
+    """Return the milliseconds of the fastest of some runs, after one that does not count."""
+    work()
+    seconds = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        for _ in range(each):
+            work()
+        seconds.append((time.perf_counter() - began) / each)
+    return 1e3 * min(seconds)
+
+
+def norms() -> None:
+    """Compare norms, forward and backward, as the U-Net meets them: channels last."""
+    print("## Norms: forward and backward, ms for 128 images\n")
+    print("| channels × pixels | precision | group norm | group norm by float32 | layer norm over channels |")
+    print("|---|---|---|---|---|")
+    for width, side in ((48, 16), (96, 8), (192, 4)):
+        for name, dtype in PRECISIONS.items():
+            x = torch.randn(128, width, side, side).contiguous(memory_format=torch.channels_last).to(dtype)
+            x.requires_grad_()
+            norm, slope = GroupNorm(width), torch.randn_like(x)
+            plain = (norm.num_groups, norm.weight, norm.bias)
+
+            def layer(x: Tensor = x, norm: GroupNorm = norm) -> Tensor:
+                return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2], norm.weight, norm.bias).permute(0, 3, 1, 2)
+
+            ways = (lambda x=x, p=plain: F.group_norm(x, *p), lambda x=x, norm=norm: norm(x), layer)
+            times = " | ".join(f"{best(lambda way=way, g=slope: way().backward(g)):.2f}" for way in ways)
+            print(f"| {width} × {side}² | {name} | {times} |", flush=True)
+
+
+def attention() -> None:
+    """Compare attention written out with the fused one, forward and backward."""
+    print("\n## Attention of 4 heads: forward and backward, ms for 64 images\n")
+    print("| tokens | precision | written out | scaled_dot_product_attention |\n|---|---|---|---|")
+    for tokens, width in ((16, 48), (64, 24), (256, 16), (1024, 16)):
+        for name, dtype in PRECISIONS.items():
+            q, k, v = (torch.randn(64, 4, tokens, width).to(dtype).requires_grad_() for _ in range(3))
+            slope = torch.randn_like(q)
+
+            def written_out(q: Tensor = q, k: Tensor = k, v: Tensor = v) -> Tensor:
+                return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v
+
+            ways = (written_out, lambda q=q, k=k, v=v: F.scaled_dot_product_attention(q, k, v))
+            times = " | ".join(f"{best(lambda way=way, g=slope: way().backward(g), 3, 1):.1f}" for way in ways)
+            print(f"| {tokens} | {name} | {times} |", flush=True)
+
+
+def configuration(preset: str, precision: str) -> Run:
+    """Return the run of a preset in a precision."""
+    values = [("training.precision", precision), ("training.epochs", None), ("training.steps", 1000)]
+    return resolve([*configuration_layers(preset, None, [], {}), Layer("benchmark", values)]).run
+
+
+def macs(run: Run) -> int:
+    """Return the multiply–accumulates of one image's way through the network."""
+    network = run.build("meta").network
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, *run.data.shape, device="meta"), Flow()(torch.full((1,), 0.5)))
+    return counter.get_total_flops() // 2
+
+
+def speed(run: Run, steps: int) -> float:
+    """Return the training images a second of `fit` itself: data, noise, update and average; the median of three."""
+    rates, path = [], fit(run.build(), run.data, run.training)
+    next(path)
+    for _ in range(3):
+        began = time.perf_counter()
+        for _ in range(steps):
+            next(path)
+        rates.append(steps * run.training.batch_size / (time.perf_counter() - began))
+    return sorted(rates)[1]
+
+
+def presets() -> None:
+    """Measure training steps of the image presets."""
+    print("\n## Training steps of the presets\n")
+    print("| preset | parameters | MACs an image | batch | images/s float32 | images/s bfloat16 |")
+    print("|---|---|---|---|---|---|")
+    for preset, steps in (("shapes32", 12), ("shapes32-cond", 12), ("shapes32-ddpm", 1)):
+        runs = {name: configuration(preset, name) for name in PRECISIONS}
+        run = runs["float32"]
+        parameters = sum(p.numel() for p in run.build("meta").parameters())
+        rates = " | ".join(f"{speed(each, steps):.0f}" for each in runs.values())
+        count = f"{parameters / 1e6:.2f} M | {macs(run) / 1e6:.0f} M | {run.training.batch_size}"
+        print(f"| {preset} | {count} | {rates} |", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\nPeak memory of this process, all of the above in it: {peak:.1f} GiB.")
+
+
+def main() -> None:
+    """Print the tables."""
+    print("# The U-Net on a CPU\n")
+    machine = f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores"
+    how = f"{torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"By `python benchmarks/unet.py` on {machine} ({how}.\n")
+    norms()
+    attention()
+    presets()
+
+
+if __name__ == "__main__":
+    main()
