@@ -69,3 +69,16 @@ def test_the_memory_held_does_not_grow() -> None:
             }
             held.append(sum(storages.values()))
     assert held[0] == held[1] == held[2]
+
+
+def test_auto_is_bfloat16_exactly_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, auto = torch.device("cpu"), Training(precision="auto")
+    for there in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda there=there: there)
+        assert auto.bfloat16(cpu) is there
+        run, other = (tiny(steps=2, precision=p) for p in ("auto", "bfloat16" if there else "float32"))
+        *_, made = fit(run.build(), run.data, run.training)
+        *_, same = fit(other.build(), other.data, other.training)
+        assert torch.equal(made.loss, same.loss)
+    assert not auto.bfloat16(torch.device("mps"))
+    assert Training(precision="bfloat16").bfloat16(cpu) and not Training(precision="float32").bfloat16(cpu)

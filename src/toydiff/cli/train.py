@@ -48,7 +48,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Data in one update.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or auto.")] = None,
     compile: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")] = None,
     accumulate: Annotated[int | None, typer.Option(help="Split each batch into so many parts.")] = None,
     max_time: Annotated[str | None, typer.Option(help="Stop and save after: 90s, 10m, 1h.")] = None,

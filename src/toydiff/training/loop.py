@@ -42,8 +42,18 @@ class Training(Spec):
     """Largest norm of the gradient; None does not clip."""
     label_dropout: float = Field(0.1, ge=0, le=1)
     """Share of labels replaced by "none", for classifier-free guidance (Ho & Salimans 2022)."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Of convolutions and matrix products; auto: bfloat16 where the device computes with it, float32 elsewhere."""
     compile: bool = False
+
+    def bfloat16(self, device: torch.device) -> bool:
+        """Return whether to autocast to bfloat16 on `device`."""
+        if self.precision != "auto":
+            return self.precision == "bfloat16"
+        if device.type == "cuda":
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        # an emulated bfloat16 would be slower than float32
+        return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -151,7 +161,7 @@ def _update(
     for k in range(0, size, part):
         piece = slice(k, k + part)
         label = None if batch.label is None else batch.label[piece]
-        with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+        with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=training.bfloat16(batch.x0.device)):
             loss = denoiser.loss(
                 denoiser.to_model(batch.x0[piece]), batch.level[piece], batch.eps[piece], label, training.weight
             )
