@@ -64,9 +64,10 @@ def test_one_class_and_one_name_reach_the_command_line(tmp_path, consistency):
         )
     )
     union = tmp_path / "toydiff" / "samplers" / "__init__.py"
-    text = union.read_text().replace(
-        "AnySampler = Annotated[DDPM",
+    text = re.sub(
+        r"AnySampler = Annotated\[\s*DDPM",
         "from toydiff.samplers.consistency import Consistency\nAnySampler = Annotated[Consistency | DDPM",
+        union.read_text(),
     )
     union.write_text(text)
 

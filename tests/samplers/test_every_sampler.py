@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -159,8 +160,11 @@ def output_variance(sampler: Sampler, levels: list[Level]) -> Tensor:
     return torch.stack([x.square().sum() for x in walk(sampler, gaussian, x, levels, impulse)])
 
 
-def smooth_grid(schedule: Schedule, steps: int) -> list[Level]:
-    """Return levels equally spaced in tau = sigma/(alpha + sigma), from alpha = 0 on: smooth at both ends."""
+@cache
+def grid(schedule: Schedule, spacing: str, steps: int) -> list[Level]:
+    """Return `noise_levels`; "smooth" is equally spaced in tau = sigma/(alpha + sigma), from alpha = 0 to CLEAN."""
+    if spacing != "smooth":
+        return noise_levels(schedule, steps, spacing)
     tau = 1 - torch.arange(steps, dtype=torch.float64) / steps
     return [*(schedule(t) for t in schedule.time_of(2 * ((1 - tau).log() - tau.log()))), CLEAN]
 
@@ -169,12 +173,9 @@ def measured_order(error: Callable[[int], float], steps: int) -> float:
     return math.log2(error(steps) / error(2 * steps))
 
 
-def grids(spacing: str, schedule: Schedule) -> Callable[[int], list[Level]]:
-    return lambda steps: smooth_grid(schedule, steps) if spacing == "smooth" else noise_levels(schedule, steps, spacing)
-
-
 GRIDS = [
-    *((schedule, spacing) for schedule in SCHEDULES for spacing in ("karras", "log_snr")),
+    *((schedule, "karras") for schedule in SCHEDULES),
+    *((schedule, "log_snr") for schedule in SCHEDULES if schedule.kind in ("linear", "log_linear", "flow")),
     # from alpha = 0 itself
     *((schedule, "smooth") for schedule in SCHEDULES if schedule(1.0).alpha == 0),
     (Flow(), "trailing"),
@@ -184,15 +185,28 @@ GRIDS = [
 every_grid = pytest.mark.parametrize(("schedule", "spacing"), GRIDS, ids=lambda v: v if isinstance(v, str) else name(v))
 
 
+def order_on(sampler: Sampler, spacing: str) -> float:
+    """Return the order a method keeps on a grid.
+
+    Out of alpha = 0 a multistep method starts with two first-order steps, which cost what is above 2; linspace ends
+    with a step so long in log-SNR that looking back is no help.
+    """
+    multistep = sampler.order > 1 and sampler.evaluations == 1
+    if spacing in ("karras", "log_snr") or not multistep:
+        return sampler.order
+    return 1 if spacing == "linspace" else 2
+
+
 @every_deterministic
 @every_grid
 def test_order_of_convergence_to_the_exact_flow(sampler: Sampler, schedule: Schedule, spacing: str) -> None:
     """For N(m, s²) the probability-flow ODE keeps z = (x − alpha m)/√(alpha² s² + sigma²), from t = 1 to CLEAN."""
     m, z = torch.tensor([0.3], dtype=torch.float64), torch.tensor([[1.0], [-0.4]], dtype=torch.float64)
-    gaussian, grid = Gaussian(m, STD), grids(spacing, schedule)
+    gaussian = Gaussian(m, STD)
 
+    @cache
     def error(steps: int) -> float:
-        levels = grid(steps)
+        levels = grid(schedule, spacing, steps)
         start = levels[0].alpha * m + exact_variance(levels[0]).sqrt() * z
         away = [
             ((x - level.alpha * m) / exact_variance(level).sqrt() - z).abs().max()
@@ -200,18 +214,26 @@ def test_order_of_convergence_to_the_exact_flow(sampler: Sampler, schedule: Sche
         ]
         return float(max(away))
 
+    if sampler.evaluations is None:  # its tolerance decides, and a first-order step into CLEAN
+        assert error(16) < (1e-4 if spacing in ("karras", "log_snr") else 0.01)
+        return
     assert error(128) < 0.1
-    wanted = 0.8 if sampler.order == 1 else sampler.order - 0.3
-    assert measured_order(error, 64) >= wanted
+    wanted = order_on(sampler, spacing)
+    assert measured_order(error, 64) >= (0.8 if wanted == 1 else wanted - 0.3)
 
 
-@pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler not in DETERMINISTIC], ids=name)
+@pytest.mark.parametrize(
+    "sampler",
+    [sampler for sampler in SAMPLERS if sampler not in DETERMINISTIC and sampler.kind != "langevin"],
+    ids=name,
+)
 @every_grid
 def test_the_variance_converges_to_that_of_the_data(sampler: Sampler, schedule: Schedule, spacing: str) -> None:
-    grid = grids(spacing, schedule)
+    """Not langevin's: its step has a size, and with it a bias (tests of its own)."""
 
+    @cache
     def error(steps: int) -> float:
-        levels = grid(steps)
+        levels = grid(schedule, spacing, steps)
         exact = torch.stack([exact_variance(level) for level in levels])
         return float((output_variance(sampler, levels) / exact - 1).abs().max())
 

@@ -73,7 +73,7 @@ class RK45(Sampler):
     def _error(self, error: Tensor, y: Tensor, y_new: Tensor) -> float:
         """Return the largest RMS of |error|/(atol + rtol |y|) of a sample."""
         tolerance = self.atol + self.rtol * torch.maximum(y.abs(), y_new.abs())
-        return float((error / tolerance).square().reshape(len(y), -1).mean(1).sqrt().max())
+        return float((error / tolerance).detach().square().reshape(len(y), -1).mean(1).sqrt().max())
 
 
 def _tau(level: Level) -> float:

@@ -39,7 +39,7 @@ class DDPM(Sampler):
 
 
 class EulerAncestral(Sampler):
-    """Euler's method to below x_s, then fresh noise up to it: the same numbers as ddim with this eta."""
+    """Euler's method to below x_s, then noise up to it: the same as ddim of this eta (Song et al. 2021, eq. 12)."""
 
     kind: Literal["euler_ancestral"] = "euler_ancestral"
     eta: float = Field(1.0, ge=0, le=1, examples=[0.0, 0.5])

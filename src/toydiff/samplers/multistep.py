@@ -41,16 +41,31 @@ def moments(h: Tensor, count: int) -> Tensor:
     return torch.stack(mu)
 
 
-def averaged(estimates: list[Estimate], t: Level, s: Level, sign: int) -> Tensor:
-    """Return ∫ e^(±λ) P(λ) dλ / ∫ e^(±λ) dλ over t → s, P the polynomial in λ through the estimates.
+def polynomial_weights(estimates: list[Estimate], t: Level, s: Level, sign: int) -> Tensor:
+    """Return w with Σ_j w_j P(λ_j) = ∫ e^(±λ) P dλ / ∫ e^(±λ) dλ over t → s, for polynomials through the estimates.
 
-    With nodes r_j = (λ_j − λ_t)/h the weights solve Σ_j w_j r_jᵏ = μ_k.
+    With nodes r_j = (λ_j − λ_t)/h these solve Σ_j w_j r_jᵏ = μ_k.
     """
     start, h = t.log_snr / 2, (s.log_snr - t.log_snr) / 2
     r = torch.stack([(estimate.lam - start) / h for estimate in estimates])
-    powers = r ** torch.arange(len(r))[:, None]
-    weights = torch.linalg.solve(powers, moments(sign * h, len(r)))
+    weights: Tensor = torch.linalg.solve(r ** torch.arange(len(r))[:, None], moments(sign * h, len(r)))
+    return weights
+
+
+def blend(estimates: list[Estimate], weights: Tensor | Sequence[float]) -> Tensor:
+    """Return Σ_j w_j of the estimates."""
     return weighted(weights, [estimate.value for estimate in estimates])
+
+
+def steady(past: list[Estimate], t: Level, s: Level) -> list[Estimate]:
+    """Return the estimates of x̂_0 without the oldest, while extrapolating would multiply their errors by more than 10.
+
+    Next to a step as long as the last one of a linspace grid, which ends at a log-SNR of 20, those before it are
+    nothing: to look back would be garbage. On karras, log_snr and trailing grids all estimates stay.
+    """
+    while len(past) > 1 and polynomial_weights(past, t, s, sign=1).abs().sum() > 10:
+        past = past[:-1]
+    return past
 
 
 def second_order(past: list[Estimate], t: Level, s: Level) -> Tensor:
@@ -73,7 +88,7 @@ class DPMpp2M(Sampler):
         past: list[Estimate] = []
         for t, s in pairwise(levels):
             x0 = denoise(x, t)
-            past = remember(past, x0, t, s, most=2)
+            past = steady(remember(past, x0, t, s, most=2), t, s)
             x = keep_x0(x, second_order(past, t, s) if past else x0, t, s)
             yield Frame(s, x, x0)
 
@@ -90,7 +105,7 @@ class DPMpp2MSDE(Sampler):
         past: list[Estimate] = []
         for t, s in pairwise(levels):
             x0 = denoise(x, t)
-            past = remember(past, x0, t, s, most=2)
+            past = steady(remember(past, x0, t, s, most=2), t, s)
             variance = posterior_variance(t, s)  # sigma_s² (1 − e^(−2h))
             x = keep_x0(x, second_order(past, t, s) if past else x0, t, s, variance)
             x = x + variance.sqrt() * noise(x)
@@ -113,7 +128,7 @@ class DPMpp3M(Sampler):
         past: list[Estimate] = []
         for t, s in pairwise(levels):
             D = x0 = denoise(x, t)
-            past = remember(past, x0, t, s, most=3)
+            past = steady(remember(past, x0, t, s, most=3), t, s)
             if len(past) == 2:
                 D = second_order(past, t, s)
             elif len(past) == 3:
@@ -153,7 +168,7 @@ class UniPC(Sampler):
             x0 = denoise(x, t)
             if self.corrector and past:  # UniC: the step into t once more, its end known
                 x = keep_x0(x_before, _unified([*past, Estimate(t.log_snr / 2, x0)], before, t), before, t)
-            past = remember(past, x0, t, s, most=self.p)
+            past = steady(remember(past, x0, t, s, most=self.p), t, s)
             before, x_before = t, x
             x = keep_x0(x, _unified(past, t, s) if past else x0, t, s)  # UniP
             yield Frame(s, x, x0)
@@ -162,7 +177,7 @@ class UniPC(Sampler):
 def _unified(estimates: list[Estimate], t: Level, s: Level) -> Tensor:
     """Return UniP's or UniC's x̂_0 for the step t → s: the newest of the past first, the future last if at all."""
     if len(estimates) != 2:
-        return averaged(estimates, t, s, sign=1)
+        return blend(estimates, polynomial_weights(estimates, t, s, sign=1))
     r = (estimates[1].lam - estimates[0].lam) / (s.log_snr / 2 - estimates[0].lam)
     return estimates[0].value + (estimates[1].value - estimates[0].value) / (2 * r)
 
@@ -180,7 +195,11 @@ class DEIS(Sampler):
         for t, s in pairwise(levels):
             x0 = denoise(x, t)
             past = remember(past, (x - t.alpha * x0) / t.sigma, t, s, most=2)
-            x = keep_eps(x, averaged(past, t, s, sign=-1), t, s) if past else keep_x0(x, x0, t, s)
+            x = (
+                keep_eps(x, blend(past, polynomial_weights(past, t, s, sign=-1)), t, s)
+                if past
+                else keep_x0(x, x0, t, s)
+            )
             yield Frame(s, x, x0)
 
 
@@ -198,9 +217,5 @@ class IPNDM(Sampler):
         for t, s in pairwise(levels):
             x0 = denoise(x, t)
             past = remember(past, (x - t.alpha * x0) / t.sigma, t, s, most=4)
-            if past:
-                eps = weighted(adams_bashforth[len(past) - 1], [estimate.value for estimate in past])
-                x = keep_eps(x, eps, t, s)
-            else:
-                x = keep_x0(x, x0, t, s)
+            x = keep_eps(x, blend(past, adams_bashforth[len(past) - 1]), t, s) if past else keep_x0(x, x0, t, s)
             yield Frame(s, x, x0)
