@@ -73,9 +73,10 @@ def test_it_agrees_with_another_method_of_higher_order(schedule: Schedule) -> No
 def test_less_tolerance_costs_more_and_errs_less() -> None:
     """By the fifth root: a hundred times less error is about 2.5 times the evaluations."""
     levels, gaussian = free(Flow()), Gaussian(torch.zeros(2), 0.5)
+    start = (levels[0].alpha ** 2 * 0.25 + levels[0].sigma ** 2).sqrt() * START
     errors, evaluations = [], []
     for tolerance in (1e-3, 1e-5, 1e-7, 1e-9):
-        xs, asked = run(RK45(atol=tolerance, rtol=tolerance), levels, START, gaussian)
+        xs, asked = run(RK45(atol=tolerance, rtol=tolerance), levels, start, gaussian)
         errors.append(float((xs[-1] - 0.5 * START).abs().max()))
         evaluations.append(asked)
     assert all(error < 20 * tolerance for error, tolerance in zip(errors, (1e-3, 1e-5, 1e-7, 1e-9), strict=True))
