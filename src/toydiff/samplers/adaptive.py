@@ -42,6 +42,7 @@ class RK45(Sampler):
     rtol: float = Field(1e-5, ge=1e-12, le=1)
     order: ClassVar[int] = 5
     evaluations: ClassVar[int | None] = None
+    fewest_steps: ClassVar[int] = 2
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]

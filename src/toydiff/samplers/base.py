@@ -35,6 +35,9 @@ class Sampler(Spec):
     evaluations: ClassVar[int | None] = 1
     """Evaluations of the denoiser a step (the last step may need fewer); None: as many as its tolerance takes."""
 
+    fewest_steps: ClassVar[int] = 1
+    """With fewer, the method's own formula is never used: only the first-order steps at its beginning and end."""
+
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
     ) -> Iterator[Frame]:

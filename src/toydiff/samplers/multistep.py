@@ -81,6 +81,7 @@ class DPMpp2M(Sampler):
 
     kind: Literal["dpmpp_2m"] = "dpmpp_2m"
     order: ClassVar[int] = 2
+    fewest_steps: ClassVar[int] = 3
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
@@ -98,6 +99,7 @@ class DPMpp2MSDE(Sampler):
 
     kind: Literal["dpmpp_2m_sde"] = "dpmpp_2m_sde"
     order: ClassVar[int] = 1
+    fewest_steps: ClassVar[int] = 3
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
@@ -121,6 +123,7 @@ class DPMpp3M(Sampler):
 
     kind: Literal["dpmpp_3m"] = "dpmpp_3m"
     order: ClassVar[int] = 3
+    fewest_steps: ClassVar[int] = 4
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
@@ -159,6 +162,10 @@ class UniPC(Sampler):
     def order(self) -> int:  # type: ignore[override]
         return 3 if self.corrector else self.p
 
+    @property
+    def fewest_steps(self) -> int:  # type: ignore[override]
+        return self.p + 1
+
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
     ) -> Iterator[Frame]:
@@ -187,6 +194,7 @@ class DEIS(Sampler):
 
     kind: Literal["deis"] = "deis"
     order: ClassVar[int] = 2
+    fewest_steps: ClassVar[int] = 3
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
@@ -208,6 +216,7 @@ class IPNDM(Sampler):
 
     kind: Literal["ipndm"] = "ipndm"
     order: ClassVar[int] = 2  # unequal steps cost the other two
+    fewest_steps: ClassVar[int] = 3
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
