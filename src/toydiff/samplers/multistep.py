@@ -60,8 +60,8 @@ def blend(estimates: list[Estimate], weights: Tensor | Sequence[float]) -> Tenso
 def steady(past: list[Estimate], t: Level, s: Level) -> list[Estimate]:
     """Return the estimates of x̂_0 without the oldest, while extrapolating would multiply their errors by more than 10.
 
-    Next to a step as long as the last one of a linspace grid, which ends at a log-SNR of 20, those before it are
-    nothing: to look back would be garbage. On karras, log_snr and trailing grids all estimates stay.
+    The last step of a linspace grid, which ends at a log-SNR of 20, is so much longer than those before it that looking
+    back would give garbage. On log_snr grids all estimates stay; on trailing ones at least the last two.
     """
     while len(past) > 1 and polynomial_weights(past, t, s, sign=1).abs().sum() > 10:
         past = past[:-1]
