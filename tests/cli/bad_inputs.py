@@ -88,7 +88,7 @@ def make(fixture: str, here: Path, trained: Path) -> None:
 
 
 LONG = "n" * 300
-PRESETS = "Known: checkerboard, gaussians, moons, swissroll, swissroll-cosine40"
+PRESETS = "Known: checkerboard, gaussians, moons, shapes32, shapes32-cond, shapes32-ddpm, swissroll, swissroll-cosine40"
 DATA = "Known: checkerboard, circles, gaussians, moons, pinwheel, shapes, spirals, swissroll"
 
 COMMANDS = [
@@ -122,7 +122,12 @@ TRAIN = [
     Row("train moons --batch-size -1", "", 2, "training.batch_size = -1: should be greater than or equal to 1"),
     Row("train moons --accumulate 1000000", "", 2, "training.accumulate = 1000000: should be less than or equal to"),
     Row("train moons --accumulate 1000", "", 2, "accumulate (1000) is larger than batch_size (512)"),
-    Row("train moons --precision float8", "", 2, "training.precision = 'float8': should be 'float32' or 'bfloat16'"),
+    Row(
+        "train moons --precision float8",
+        "",
+        2,
+        "training.precision = 'float8': should be 'float32', 'bfloat16' or 'auto'",
+    ),
     Row("train moons --lr nan", "", 2, "training.optimizer.lr = nan: should be a finite number"),
     Row("train moons --lr inf", "", 2, "training.optimizer.lr = inf: should be a finite number"),
     Row("train moons --lr -1", "", 2, "training.optimizer.lr = -1.0: should be greater than 0"),
