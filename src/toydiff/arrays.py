@@ -24,12 +24,15 @@ def write_npz(path: Path, batch: Batch, seeds: Tensor | None = None) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def check_csv(shape: tuple[int, ...]) -> None:
+    """Raise ConfigurationError unless samples of that shape are points."""
+    if len(shape) != 1:
+        raise ConfigurationError(f"csv holds points, not samples of shape {shape}", "Write .npz instead.")
+
+
 def write_csv(path: Path, batch: Batch, seeds: Tensor | None = None) -> None:
     """Write a line a sample: x1, x2, …, label if any, seed if given. Raises ConfigurationError for images."""
-    if batch.x.ndim != 2:
-        raise ConfigurationError(
-            f"csv holds points, not samples of shape {tuple(batch.x.shape[1:])}", "Write .npz instead."
-        )
+    check_csv(tuple(batch.x.shape[1:]))
     columns: list[np.ndarray] = [*batch.x.numpy().T]
     names = [f"x{k + 1}" for k in range(batch.x.shape[1])]
     for name, values in (("label", batch.label), ("seed", seeds)):

@@ -41,8 +41,8 @@ class Sampling(Spec):
     """Time to begin at; none is t = 1."""
     prior: Literal["marginal", "unit"] = "marginal"
     """Start from √(alpha² σ_d² + sigma²) · noise, or from N(0, I) as some sources do."""
-    n: int = Field(2000, ge=1, le=10_000_000)
-    """Samples a picture shows."""
+    n: int | None = Field(None, ge=1, le=10_000_000)
+    """Samples a picture shows; none: 2,000 points, or 64 images."""
 
 
 class Record(Spec):
@@ -134,6 +134,11 @@ class Run(Spec):
     def total_steps(self) -> int:
         """Length of the training run."""
         return self.training.total_steps(self.data.n)
+
+    @property
+    def shown(self) -> int:
+        """Samples a picture shows."""
+        return self.sampling.n or (64 if self.data.pictorial else 2000)
 
     def levels(self) -> list[Level]:
         """Return the sampling grid."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from pydantic import ValidationError
@@ -26,6 +26,12 @@ from toydiff.samplers import Frame, Sampler
 from toydiff.schedules import Level, Schedule
 from toydiff.spec import kinds
 from toydiff.training import streams
+
+
+Clip: TypeAlias = tuple[float, float] | Literal["data"] | None
+"""Where the estimate of x_0 is clipped to, in data units: a range, the data's own for images, or nowhere."""
+BATCH, BATCH_ELEMENTS = 4096, 1 << 18
+"""Samples made at once, at most, and numbers in them: 256 images of 32 × 32."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +116,19 @@ class Loaded:
             raise ConfigurationError(f"{scale:g} is no scale of guidance", "For example: --guidance 3")
         return scale
 
-    def denoise(
-        self, label: Tensor | None = None, *, guidance: float = 1.0, clip: tuple[float, float] | None = None
-    ) -> Denoise:
+    def clipping(self, clip: Clip) -> tuple[float, float] | None:
+        """Return the range that `clip` means: "data" is the data's own for images, and none for points."""
+        if clip != "data":
+            return clip
+        return self.data.domain if self.data.pictorial else None
+
+    def denoise(self, label: Tensor | None = None, *, guidance: float = 1.0, clip: Clip = "data") -> Denoise:
         """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units)."""
         denoise: Denoise = partial(self.denoiser, label=label)
         if label is not None and guidance != 1:
             denoise = Guided(self.denoiser, label, guidance)  # type: ignore[arg-type]
-        if clip is not None:
-            low, high = ((bound - self.shift) / self.scale for bound in clip)
+        if (bounds := self.clipping(clip)) is not None:
+            low, high = ((bound - self.shift) / self.scale for bound in bounds)
             return Clipped(denoise, low, high)
         return denoise
 
@@ -130,7 +140,7 @@ class Loaded:
         levels: list[Level] | None = None,
         label: Tensor | None = None,
         guidance: float = 1.0,
-        clip: tuple[float, float] | None = None,
+        clip: Clip = "data",
         device: torch.device | str | None = None,
         evaluations: list[int] | None = None,
     ) -> Iterator[Frame]:
@@ -188,13 +198,14 @@ class Loaded:
         keep: Iterable[int] = (-1,),
         levels: list[Level] | None = None,
         label: str | int | None = None,
-        batch_size: int = 4096,
+        batch_size: int | None = None,
         **options: Any,
     ) -> tuple[list[Frame], Tensor | None]:
         """Return the frames numbered `keep` (0: the starting noise, −1: the samples), on the CPU, and any labels.
 
         Batches bound the memory; a sample is its seed's alone, whatever the batch.
         """
+        batch_size = batch_size or self.at_once
         count = len(levels or self.config.levels())
         wanted = {k % count for k in keep}
         batches, labels = [], []
@@ -208,6 +219,11 @@ class Loaded:
             for same in zip(*batches, strict=True)
         ]
         return frames, torch.cat(labels) if labels else None
+
+    @property
+    def at_once(self) -> int:
+        """Samples made in one batch."""
+        return max(1, min(BATCH, BATCH_ELEMENTS // math.prod(self.data.shape)))
 
     def to_data(self, x: Tensor) -> Tensor:
         """Return model units in the data's: x · scale + shift."""

@@ -105,6 +105,14 @@ Spacing = Annotated[str | None, typer.Option(help="Sampling grid: trailing, lead
 Eta = Annotated[float | None, typer.Option(help="Noise of samplers such as ddim: 0 none, 1 as much as DDPM.")]
 Label = Annotated[str | None, typer.Option(help="Class to sample, by name or number.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 is the conditional model.")]
+Clip = Annotated[
+    str | None,
+    typer.Option(
+        "--clip",
+        metavar="LOW,HIGH",
+        help="Clip the estimate of x_0 to a range, or none; images are clipped to the data's range otherwise.",
+    ),
+]
 Weights = Annotated[str, typer.Option(help="Which weights: ema or raw.")]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only warnings and results.")]
@@ -128,8 +136,8 @@ def choose_device(name: str | None) -> str:
     return name
 
 
-def parse_seeds(seed: str | None, n: int | None, default_n: int) -> tuple[int, int]:
-    """Return (first seed, number of samples) of --seed 7 or 0-63 and -n."""
+def parse_seeds(seed: str | None, n: int | None) -> tuple[int, int | None]:
+    """Return (first seed, number of samples) of --seed 7 or 0-63 and -n; None: as many as the model shows."""
     match = re.fullmatch(r"(\d{1,19})(?:-(\d{1,19}))?", "0" if seed is None else seed)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
     if not first <= last < 2**62:
@@ -137,12 +145,12 @@ def parse_seeds(seed: str | None, n: int | None, default_n: int) -> tuple[int, i
             f"`--seed {shown(seed)}` is neither a seed nor a range", "For example: --seed 7 or --seed 0-63"
         )
     if match is None or match[2] is None:
-        count = default_n if n is None else n
+        count = n
     else:
         count = last - first + 1
         if n not in (None, count):
             raise ConfigurationError(f"--seed {seed} is {count} seeds, and -n says {n}", "Give one of the two.")
-    if not 1 <= count <= 10_000_000:
+    if count is not None and not 1 <= count <= 10_000_000:
         raise ConfigurationError(f"{count} samples", "-n takes from 1 to 10,000,000.")
     return first, count
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toydiff.cli import options
-from toydiff.cli.sampling import check_sampler_words, described, with_sampling
+from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FORMATS = ("png", "npz", "csv")
 PANELS = 7
 """Noise levels a process picture shows."""
+ROWS, MOST_ROWS = 8, 100
+"""Images it shows, a row each, and the most it can show."""
 
 
 @options.guarded
@@ -40,11 +42,12 @@ def sample(
     guidance: options.Guidance = None,
     label: options.Label = None,
     weights: options.Weights = "ema",
-    clip: Annotated[
-        str | None, typer.Option(help="Clip the estimate of x_0 to a range: -1,1.", metavar="LOW,HIGH")
-    ] = None,
+    clip: options.Clip = None,
     seed: options.Seed = None,
     show_process: Annotated[bool, typer.Option("--show-process", help="Picture the way from noise to data.")] = False,
+    threshold: Annotated[
+        bool, typer.Option("--threshold", help="Show images also in black and white; arrays are as they are.")
+    ] = False,
     sets: options.Set = None,
     output: options.Output = None,
     to: options.To = None,
@@ -67,8 +70,12 @@ def sample(
     )
     if show_process and out.suffix != ".png":
         raise ConfigurationError(f"--show-process draws a picture, not {out.suffix}", "Give -o something.png.")
+    if threshold and (show_process or out.suffix != ".png"):
+        raise ConfigurationError(
+            "--threshold shows samples in black and white, in a picture of their own", "Give -o something.png alone."
+        )
     bounds = parse_clip(clip)
-    first, count = options.parse_seeds(seed, n, 0 if seed and "-" in seed else 2000)
+    first, asked = options.parse_seeds(seed, n)
     refuse_existing(out)
     check_writable(out)
     talk.note(f"sampling from {found.why}")
@@ -81,6 +88,8 @@ def sample(
     where = options.choose_device(device)
     loaded = load(found, weights=weights, device=where)
     loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
+    count = asked or (ROWS if show_process and loaded.data.pictorial else loaded.config.shown)
+    check_shape(loaded, out, count, show_process, threshold)
     seeds, scale = torch.arange(first, first + count), loaded.guidance(guidance)
     last = loaded.config.sampling.steps
     panels = sorted({round(k * last / (PANELS - 1)) for k in range(PANELS)}) if show_process else [last]
@@ -89,26 +98,42 @@ def sample(
     frames, labels = loaded.frames(
         seeds, keep=keep, label=label, guidance=scale, clip=bounds, device=where, evaluations=evaluations
     )
-    how = described(loaded, evaluations)
+    how = described(loaded, bounds, evaluations)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     text = {"toydiff": command, "seeds": f"{first}-{first + count - 1}", "sampler": how}
     samples = Batch(frames[-1].x, labels)
     kept = dict(zip(keep, frames, strict=True))
     strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
-    write(loaded, samples, seeds, strip, out, text)
+    write(loaded, samples, seeds, strip, threshold, out, text)
     talk.result(
         f"{shown(out)}: {count:,} samples of {shown(loaded.name)}, {how}",
-        {
-            "output": str(out),
-            "n": count,
-            "seeds": [first, first + count - 1],
-            "sampler": how,
-            "model": loaded.name,
-        },
+        {"output": str(out), "n": count, "seeds": [first, first + count - 1], "sampler": how, "model": loaded.name},
     )
 
 
-def write(loaded: Loaded, samples: Batch, seeds: Tensor, frames: list[Frame], out: Path, text: dict[str, str]) -> None:
+def check_shape(loaded: Loaded, out: Path, count: int, show_process: bool, threshold: bool) -> None:
+    """Raise ConfigurationError, before anything is sampled, for what cannot be made of samples of that shape."""
+    if out.suffix == ".csv":
+        from toydiff.arrays import check_csv
+
+        check_csv(loaded.data.shape)
+    if threshold and not loaded.data.pictorial:
+        raise ConfigurationError(f"--threshold is for images, and `{shown(loaded.name)}` makes points", "Leave it out.")
+    if show_process and loaded.data.pictorial and count > MOST_ROWS:
+        raise ConfigurationError(
+            f"--show-process draws a row for each image: {count:,} are too many", f"Take -n {MOST_ROWS} or fewer."
+        )
+
+
+def write(
+    loaded: Loaded,
+    samples: Batch,
+    seeds: Tensor,
+    frames: list[Frame],
+    threshold: bool,
+    out: Path,
+    text: dict[str, str],
+) -> None:
     """Write samples as a picture beside the data, as the process that made them, or as arrays."""
     import torch
 
@@ -121,17 +146,18 @@ def write(loaded: Loaded, samples: Batch, seeds: Tensor, frames: list[Frame], ou
 
         write_csv(out, samples, seeds)
     else:
-        from toydiff.viz.overview import samples_picture
+        from toydiff.viz.overview import counted, process_picture, samples_picture
         from toydiff.viz.png import save_png
-        from toydiff.viz.process import process_strip
 
+        data = loaded.data
         if frames:
-            figure = process_strip([f.level for f in frames], [f.x for f in frames], [f.x0 for f in frames])
+            levels, x_t, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
+            picture = process_picture(data, levels, x_t, x0, samples.label)
         else:
             real = loaded.real(min(len(samples.x), 20_000), torch.Generator().manual_seed(0))
-            title = f"{len(samples.x):,} samples"
-            figure = samples_picture(real, samples, loaded.data.label_names, titles=("data", title))
-        save_png(out, figure, text)
+            title = counted(len(samples.x), "sample")
+            picture = samples_picture(data, ("data", real), (title, samples), threshold=threshold)
+        save_png(out, picture, text)
 
 
 def choose_output(output: Path | None, to: str | None, stem: str, formats: tuple[str, ...]) -> Path:
@@ -163,19 +189,6 @@ def free_name(path: Path) -> Path:
         k += 1
         free = path.with_name(f"{path.stem}-{k}{path.suffix}")
     return free
-
-
-def parse_clip(text: str | None) -> tuple[float, float] | None:
-    """Return (low, high) of --clip LOW,HIGH."""
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low, high = 0.0, 0.0
-    if not low < high:
-        raise ConfigurationError(f"`--clip {shown(text)}` is not a range", "For example: --clip -1,1")
-    return low, high
 
 
 def _stem(value: str, kind: str) -> str:

@@ -8,7 +8,7 @@ from toydiff.errors import ConfigurationError
 from toydiff.files import shown
 
 if TYPE_CHECKING:
-    from toydiff.runs import Loaded
+    from toydiff.runs import Clip, Loaded
 
 
 def check_sampler_words(sampler: str | None, steps: int | None) -> tuple[str | None, int | None]:
@@ -55,8 +55,23 @@ def with_sampling(
     return replace(loaded, config=run)
 
 
-def described(loaded: Loaded, evaluations: list[int] | None = None) -> str:
-    """Return how it samples, in a few words: "heun, 20 steps, trailing".
+def parse_clip(text: str | None) -> Clip:
+    """Return the range of --clip LOW,HIGH, None for "none", and the data's own without the option."""
+    if text is None:
+        return "data"
+    if text.strip() == "none":
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise ConfigurationError(f"`--clip {shown(text)}` is not a range", "For example: --clip -1,1, or --clip none")
+    return low, high
+
+
+def described(loaded: Loaded, clip: Clip = "data", evaluations: list[int] | None = None) -> str:
+    """Return how it samples, in a few words: "heun, 20 steps, trailing, x_0 clipped to −1 … 1".
 
     For a sampler that chooses for itself, with the evaluations of the batch that took most.
     """
@@ -66,4 +81,6 @@ def described(loaded: Loaded, evaluations: list[int] | None = None) -> str:
     words += [f"{sampling.steps} steps", sampling.spacing]
     if evaluations and sampling.sampler.evaluations is None:
         words.append(f"{max(evaluations)} evaluations")
+    if (bounds := loaded.clipping(clip)) is not None:
+        words.append(f"x_0 clipped to {bounds[0]:g} … {bounds[1]:g}")
     return ", ".join(words)

@@ -40,6 +40,16 @@ class Data(Spec):
         raise NotImplementedError
 
     @property
+    def pictorial(self) -> bool:
+        """Whether a sample is an image, (C, H, W)."""
+        return len(self.shape) == 3
+
+    @property
+    def word(self) -> str:
+        """What one calls its samples."""
+        return "images" if self.pictorial else "points"
+
+    @property
     def label_names(self) -> tuple[str, ...]:
         """The names of labels 0, 1, …; () where there are none."""
         return ()

@@ -1,9 +1,10 @@
-"""Images as grids: one tile a sample, enlarged until a pixel can be seen."""
+"""Images as grids: one tile a sample, enlarged until a pixel can be seen, with what must be said in words around it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -12,9 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from toydiff.errors import ToydiffError
-from toydiff.viz.style import INK, PAPER, Array, ArrayLike, as_array
+from toydiff.viz.style import INK, MUTED, PAPER, Array, ArrayLike, as_array
 
 PADDING = 4
+MARGIN = 12
+GRID = 800
+"""Pixels across a grid of its own choosing: 8 × 8 images of 32 × 32 are enlarged three times."""
+Domain = tuple[float, float]
+"""The values shown as black and as white."""
+UNIT: Domain = (-1.0, 1.0)
 
 
 def font(size: int) -> ImageFont.FreeTypeFont:
@@ -22,70 +29,137 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
-def tiles(x: ArrayLike, scale: int | None = None) -> NDArray[np.uint8]:
-    """Return (N, H·scale, W·scale, 3) uint8 from (N, C, H, W) in [−1, 1], C = 1 or 3.
+def shades(x: ArrayLike, domain: Domain = UNIT) -> NDArray[np.uint8]:
+    """Return (N, H, W, 3) uint8 from (N, C, H, W) in data units: domain[0] is black, domain[1] white, or full colour.
 
-    Values beyond are clipped, −1 is black; nearest-neighbour, by default until the shorter side has 96 pixels.
-    Raises ToydiffError for any other shape.
+    Values beyond are clipped. One channel is grey and three are red, green and blue; any other number of channels is
+    no colour: they lie side by side in grey, (N, H, C·W, 3). Raises ToydiffError for any other shape.
     """
     images = as_array(x).astype(np.float64)
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ToydiffError(
-            f"an image grid cannot show an array of shape {images.shape}", "It takes (N, C, H, W) with C = 1 or 3."
-        )
-    scale = scale or max(1, round(96 / min(images.shape[2:])))
-    levels = np.nan_to_num((images + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
-    levels = np.broadcast_to(levels, (len(levels), 3, *levels.shape[2:])).transpose(0, 2, 3, 1)
-    return levels.repeat(scale, axis=1).repeat(scale, axis=2)
+    if images.ndim != 4:
+        raise ToydiffError(f"an image grid cannot show an array of shape {images.shape}", "It takes (N, C, H, W).")
+    if images.shape[1] not in (1, 3):
+        n, c, h, w = images.shape
+        images = images.transpose(0, 2, 1, 3).reshape(n, 1, h, c * w)
+    low, high = domain
+    levels = np.nan_to_num((images - low) * (255 / (high - low))).round().clip(0, 255).astype(np.uint8)
+    return np.broadcast_to(levels, (len(levels), 3, *levels.shape[2:])).transpose(0, 2, 3, 1)
 
 
-def _sheet(rows: int, columns: int, height: int, width: int, top: int = 0) -> Array:
-    return np.full(
-        (top + rows * (height + PADDING) + PADDING, columns * (width + PADDING) + PADDING, 3), 255, dtype=np.uint8
-    )
+def tiles(x: ArrayLike, scale: int | None = None, domain: Domain = UNIT) -> NDArray[np.uint8]:
+    """Return the `shades` of (N, C, H, W) images, each pixel a square of `scale` × `scale`.
 
-
-def _place(sheet: Array, tile: Array, row: int, column: int, top: int = 0) -> None:
-    height, width = tile.shape[:2]
-    y, x = top + PADDING + row * (height + PADDING), PADDING + column * (width + PADDING)
-    sheet[y : y + height, x : x + width] = tile
-
-
-def image_grid(x: ArrayLike, columns: int | None = None, scale: int | None = None) -> Image.Image:
-    """Return a grid of (N, C, H, W) images in [−1, 1], row by row, about square unless `columns` is given."""
-    each = tiles(x, scale)
-    columns = max(1, min(columns or math.ceil(len(each) ** 0.5), len(each) or 1))
-    sheet = _sheet(math.ceil(len(each) / columns), columns, *each.shape[1:3])
-    for k, tile in enumerate(each):
-        _place(sheet, tile, *divmod(k, columns))
-    return Image.fromarray(sheet)
-
-
-def image_process(x_t: Sequence[ArrayLike], captions: Sequence[str], scale: int | None = None) -> Image.Image:
-    """Return the way from noise to images: rows = samples, columns = noise levels, a caption over each column.
-
-    `x_t` holds one (N, C, H, W) array a level, in [−1, 1].
+    By default the shorter side gets about 96 pixels.
     """
-    if not x_t:
-        raise ToydiffError("no noise level to show", "Give at least one.")
-    columns = [tiles(each, scale) for each in x_t]
-    count, height, width = columns[0].shape[:3]
-    size = max(11, round(width / 6))
-    face = font(size)
-    while size > 8 and any(face.getlength(caption) > width for caption in captions):
-        size -= 1
-        face = font(size)
-    top = round(size * 1.6)
-    sheet = _sheet(count, len(columns), height, width, top)
-    for k, column in enumerate(columns):
-        for i, tile in enumerate(column):
-            _place(sheet, tile, i, k, top)
+    each = shades(x, domain)
+    scale = scale or max(1, round(96 / min(each.shape[1:3])))
+    return each.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def about_square(count: int, height: int, width: int) -> int:
+    """Return how many of `count` tiles to put in a row, so that the grid is about as wide as tall."""
+    return max(1, min(count, math.ceil(math.sqrt(count * height / width))))
+
+
+def image_grid(
+    x: ArrayLike,
+    columns: int | None = None,
+    scale: int | None = None,
+    domain: Domain = UNIT,
+    names: Sequence[str] = (),
+) -> Image.Image:
+    """Return a grid of (N, C, H, W) images, row by row, about square unless `columns` is given.
+
+    `names`, one for each image, are written under them. Without a `scale` the grid is about 800 pixels wide.
+    """
+    each = shades(x, domain)
+    count, height, width = each.shape[:3]
+    columns = max(1, min(columns or about_square(count, height, width), count or 1))
+    scale = scale or max(1, min(GRID // columns - PADDING, GRID // 2) // width)
+    each = each.repeat(scale, axis=1).repeat(scale, axis=2)
+    height, width = each.shape[1:3]
+    face = font(max(11, min(16, round(width / 7.5))))
+    words = [wrapped(name, face, width) for name in names]
+    line = round(face.size * 1.25)
+    below = (max(text.count("\n") for text in words) + 1) * line if words else 0
+    sheet = _sheet(math.ceil(count / columns), columns, height + below, width)
+    for k, tile in enumerate(each):
+        _place(sheet, tile, k // columns, k % columns, height + below)
     picture = Image.fromarray(sheet)
     pen = ImageDraw.Draw(picture)
-    for k, caption in enumerate(captions):
-        middle = PADDING + k * (width + PADDING) + width / 2
-        pen.text((middle, top - PADDING), caption, fill=INK, font=face, anchor="ms")
+    for k, text in enumerate(words):
+        row, column = divmod(k, columns)
+        y = PADDING + row * (height + below + PADDING) + height
+        for i, part in enumerate(text.splitlines()):
+            place = (PADDING + column * (width + PADDING) + width / 2, y + (i + 0.5) * line)
+            pen.text(place, part, fill=INK, font=face, anchor="mm")
     return picture
+
+
+def image_process(
+    blocks: Mapping[str, Sequence[ArrayLike]],
+    captions: Sequence[str],
+    notes: Sequence[str] = (),
+    names: Sequence[str] = (),
+    scale: int | None = None,
+    domain: Domain = UNIT,
+) -> Image.Image:
+    """Return images at several noise levels: rows = samples, columns = levels, the blocks side by side.
+
+    Each block {title: one (N, C, H, W) array a level} has its title on top and, over each column, the level's caption;
+    `notes`, one for each level, are written under the columns and `names`, one for each row, before them. Both may
+    have several lines.
+    """
+    if not captions:
+        raise ToydiffError("no noise level to show", "Give at least one.")
+    cells = [[tiles(each, scale, domain) for each in levels] for levels in blocks.values()]
+    count, height, width = cells[0][0].shape[:3]
+    face, heading = _fitting([*captions, *notes], width), font(max(15, min(22, round(width / 5))))
+    line = round(face.size * 1.3)
+    over, under = (max((text.count("\n") + 1 for text in texts), default=0) * line for texts in (captions, notes))
+    top = MARGIN + round(1.8 * heading.size) + over
+    labels = [wrapped(name, face, 110) for name in names]
+    left = MARGIN + round(max((face.getlength(part) for text in labels for part in text.splitlines()), default=-8) + 8)
+    block = len(captions) * (width + PADDING) - PADDING
+    size = (left + len(cells) * (block + 2 * MARGIN) - MARGIN, top + count * (height + PADDING) + under + MARGIN)
+    picture = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(picture)
+    for i, text in enumerate(labels):
+        at = (left - 8, top + i * (height + PADDING) + height / 2)
+        pen.multiline_text(at, text, fill=MUTED, font=face, anchor="rm", align="right")
+    for b, (title, levels) in enumerate(zip(blocks, cells, strict=True)):
+        start = left + b * (block + 2 * MARGIN)
+        pen.text((start + block / 2, MARGIN), title, fill=INK, font=heading, anchor="ma")
+        for k, column in enumerate(levels):
+            x = start + k * (width + PADDING)
+            for i, tile in enumerate(column):
+                picture.paste(Image.fromarray(tile), (x, top + i * (height + PADDING)))
+            for texts, y in ((captions, top - over), (notes, top + count * (height + PADDING))):
+                for i, part in enumerate(texts[k].splitlines() if texts else ()):
+                    pen.text((x + width / 2, y + (i + 0.5) * line), part, fill=INK, font=face, anchor="mm")
+    return picture
+
+
+def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """Return `text` in lines of at most `width` pixels where that goes: broken before "+" and at spaces."""
+    lines: list[str] = []
+    for part in re.split(r"(?=\+)| ", text):
+        joined = f"{lines[-1]}{'' if part.startswith('+') else ' '}{part}" if lines else part
+        if lines and face.getlength(joined) > width:
+            lines.append(part)
+        else:
+            lines[-1:] = [joined]
+    return "\n".join(lines)
+
+
+def with_title(picture: Image.Image, title: str) -> Image.Image:
+    """Return `picture` with a title over its middle, wider if the title needs it."""
+    face = font(max(14, min(24, round(picture.width / 32))))
+    top, across = round(1.9 * face.size), max(picture.width, math.ceil(face.getlength(title)) + 2 * PADDING)
+    tall = Image.new("RGB", (across, picture.height + top), PAPER)
+    tall.paste(picture, ((across - picture.width) // 2, top))
+    ImageDraw.Draw(tall).text((across / 2, top / 2), title, fill=INK, font=face, anchor="mm")
+    return tall
 
 
 def with_caption(picture: Image.Image, caption: str) -> Image.Image:
@@ -96,3 +170,33 @@ def with_caption(picture: Image.Image, caption: str) -> Image.Image:
     place = (PADDING + 2, picture.height + round(size * 0.95))
     ImageDraw.Draw(tall).text(place, caption, fill=INK, font=font(size), anchor="lm")
     return tall
+
+
+def beside(*pictures: Image.Image) -> Image.Image:
+    """Return pictures side by side, their tops level, with a margin of paper around them."""
+    across = sum(picture.width + 2 * MARGIN for picture in pictures)
+    sheet = Image.new("RGB", (across, max(picture.height for picture in pictures) + 2 * MARGIN), PAPER)
+    x = MARGIN
+    for picture in pictures:
+        sheet.paste(picture, (x, MARGIN))
+        x += picture.width + 2 * MARGIN
+    return sheet
+
+
+def _fitting(texts: Sequence[str], width: float) -> ImageFont.FreeTypeFont:
+    """Return the largest font, of 11 to 18 pixels, in which every line of the texts is at most so wide."""
+    lines = [line for text in texts for line in text.splitlines()]
+    for size in range(18, 11, -1):
+        if all((face := font(size)).getlength(line) <= width for line in lines):
+            return face
+    return font(11)
+
+
+def _sheet(rows: int, columns: int, height: int, width: int) -> Array:
+    return np.full((rows * (height + PADDING) + PADDING, columns * (width + PADDING) + PADDING, 3), 255, np.uint8)
+
+
+def _place(sheet: Array, tile: Array, row: int, column: int, pitch: int) -> None:
+    height, width = tile.shape[:2]
+    y, x = PADDING + row * (pitch + PADDING), PADDING + column * (width + PADDING)
+    sheet[y : y + height, x : x + width] = tile

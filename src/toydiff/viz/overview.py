@@ -4,14 +4,126 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
-from toydiff.data import Batch
-from toydiff.viz.points import samples_beside
+from toydiff.data import Batch, Data
+from toydiff.schedules import Level, Schedule
+from toydiff.viz.images import Domain, beside, image_grid, image_process, with_title
+from toydiff.viz.points import samples_beside, scatter
+from toydiff.viz.process import level_caption, process_strip
+from toydiff.viz.style import Array, ArrayLike, as_array, class_colours
+
+MOST_TILES = 1024
+"""Images a grid shows at most: more would be smaller than a person can look at."""
 
 
-def samples_picture(data: Batch, samples: Batch, names: Sequence[str], titles: tuple[str, str]) -> Figure:
-    """Draw data and samples side by side, coloured by class where the samples have one."""
-    labelled = samples.label is not None
-    labels = (data.label, samples.label) if labelled else (None, None)
-    return samples_beside(data.x, samples.x, titles, labels, names if labelled else ())
+def domain_of(data: Data) -> Domain:
+    """Return the values of images shown as black and white: the data's range, or two RMS around their mean."""
+    middle = float(data.shift.mean())
+    return data.domain or (middle - 2 * data.scale, middle + 2 * data.scale)
+
+
+def data_picture(data: Data, batch: Batch) -> Figure | Image.Image:
+    """Draw samples of a data set: a scatter coloured by class, or a grid with the names of the classes."""
+    if not data.pictorial:
+        return scatter(batch.x, f"{data.kind}: {len(batch.x):,} points", batch.label, data.label_names)
+    return beside(_grid(data, batch, f"{data.kind}: {counted(len(batch.x), 'image')}"))
+
+
+def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = False) -> Figure | Image.Image:
+    """Draw titled sets of samples side by side: two of points, coloured by class, or as many of images as there are.
+
+    Classes are told where the last set has labels. `threshold` adds a grid of the last set, black below the middle
+    of the data's range and white above.
+    """
+    labelled = sets[-1][1].label is not None
+    if not data.pictorial:
+        (one, first), (other, second) = sets
+        labels = (first.label, second.label) if labelled else (None, None)
+        return samples_beside(first.x, second.x, (one, other), labels, data.label_names if labelled else ())
+    shown = [(title, batch if labelled else Batch(batch.x, None)) for title, batch in sets]
+    if threshold:
+        low, high = domain_of(data)
+        middle, x = (low + high) / 2, shown[-1][1].x
+        binary = x.new_tensor(low).where(x < middle, x.new_tensor(high))
+        shown.append((f"the same, thresholded at {middle:g}", Batch(binary, shown[-1][1].label)))
+    return beside(*(_grid(data, batch, title) for title, batch in shown))
+
+
+def process_picture(
+    data: Data, levels: Sequence[Level], x_t: Sequence[ArrayLike], x0: Sequence[ArrayLike], label: ArrayLike | None
+) -> Figure | Image.Image:
+    """Draw the way from noise to data, a column a noise level: x_t, and the estimate of x_0 made from it."""
+    if not data.pictorial:
+        return process_strip(levels, x_t, x0)
+    domain = domain_of(data)
+    title, scales = seen(levels)
+    blocks = {title: [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)], "estimate of x₀ from xₜ": x0}
+    names = [] if label is None else _names(data, label)
+    return image_process(blocks, [_lines(level) for level in levels], names=names, domain=domain)
+
+
+def forward_picture(
+    data: Data, schedule: Schedule, levels: Sequence[Level], x_t: Sequence[ArrayLike], label: ArrayLike | None
+) -> Figure | Image.Image:
+    """Draw data at growing noise, a column a noise level; of images with ᾱ and SNR under it."""
+    if not data.pictorial:
+        colour = None if label is None else class_colours(label, len(data.label_names))
+        return process_strip(levels, x_t, colour=colour)
+    domain = domain_of(data)
+    title, scales = seen(levels)
+    preserving = schedule.variance == "preserving"
+    notes = [
+        (f"ᾱ = {float(level.alpha) ** 2:.3g}\n" if preserving else "")
+        + f"SNR = {float(level.snr):.3g}".replace("inf", "∞")
+        for level in levels
+    ]
+    shown = {f"{data.kind}: {title}": [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)]}
+    names = [] if label is None else _names(data, label)
+    return image_process(shown, [_lines(level) for level in levels], notes, names, domain=domain)
+
+
+def seen(levels: Sequence[Level]) -> tuple[str, list[float]]:
+    """Return what of x_t is shown, and what it is divided by at each level: 1, unless noise dwarfs the data somewhere.
+
+    Then it is √(alpha² + sigma²), which leaves x_t the size of the data at every level.
+    """
+    scales = [float(level.scale) for level in levels]
+    return ("xₜ", [1.0] * len(scales)) if max(scales) <= 3 else ("xₜ / √(α² + σ²)", scales)
+
+
+def rescaled(x: ArrayLike, scale: float, domain: Domain) -> Array:
+    """Return values in data units divided by `scale` about the middle of their range."""
+    middle = sum(domain) / 2
+    values: Array = (as_array(x).astype(np.float64) - middle) / scale + middle
+    return values
+
+
+def counted(n: int, word: str) -> str:
+    """Return "64 samples", "1 sample"."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def _grid(data: Data, batch: Batch, title: str) -> Image.Image:
+    """Return a titled grid, with the names of the classes under the images, or in the title if they are all one."""
+    x, label = batch.x[:MOST_TILES], batch.label
+    names = [] if label is None else _names(data, label[:MOST_TILES])
+    if len(set(names)) == 1 and len(names) > 1:
+        title, names = f"{title}: {names[0]}", []
+    if len(x) < len(batch.x):
+        title = f"{title} (the first {len(x):,} shown)"
+    if data.shape[0] not in (1, 3):
+        title = f"{title} (its {data.shape[0]} channels side by side)"
+    return with_title(image_grid(x, domain=domain_of(data), names=names), title)
+
+
+def _names(data: Data, label: ArrayLike) -> list[str]:
+    """Return the name of each label; the number of classes means "none"."""
+    known = [*data.label_names, "none"]
+    return [known[k] for k in as_array(label).tolist()]
+
+
+def _lines(level: Level) -> str:
+    return level_caption(level).replace(",  ", "\n")

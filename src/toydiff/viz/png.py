@@ -21,8 +21,6 @@ def save_png(path: str | Path, picture: Image.Image | Figure, text: Mapping[str,
     chunks = PngInfo()
     for key, value in (text or {}).items():
         chunks.add_text(key, value)
-    dpi = DPI
-    if isinstance(picture, Figure):
-        dpi, picture = round(picture.dpi), Image.fromarray(pixels(picture))
+    dpi = round(picture.dpi) if isinstance(picture, Figure) else DPI
     with atomic_write(Path(path)) as file:
-        picture.save(file, format="PNG", pnginfo=chunks, dpi=(dpi, dpi))
+        Image.fromarray(pixels(picture)).save(file, format="PNG", pnginfo=chunks, dpi=(dpi, dpi))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from PIL import Image
 
 Array: TypeAlias = NDArray[Any]
 ArrayLike: TypeAlias = Array | torch.Tensor
@@ -65,9 +66,11 @@ def snapshot(canvas: FigureCanvasAgg) -> NDArray[np.uint8]:
     return np.array(np.asarray(canvas.buffer_rgba())[..., :3])  # type: ignore[no-untyped-call]
 
 
-def pixels(figure: Figure) -> NDArray[np.uint8]:
-    """Return the figure, drawn, as (H, W, 3) uint8."""
-    canvas = figure.canvas
+def pixels(picture: Figure | Image.Image) -> NDArray[np.uint8]:
+    """Return the picture, drawn, as (H, W, 3) uint8."""
+    if isinstance(picture, Image.Image):
+        return np.asarray(picture.convert("RGB"))
+    figure, canvas = picture, picture.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     if figure.get_layout_engine() is not None:
         # twice: ticks, and so the room labels need, depend on the size that the layout finds; then leave it alone
