@@ -27,7 +27,6 @@ from toydiff.schedules import Level, Schedule
 from toydiff.spec import kinds
 from toydiff.training import streams
 
-
 Clip: TypeAlias = tuple[float, float] | Literal["data"] | None
 """Where the estimate of x_0 is clipped to, in data units: a range, the data's own for images, or nowhere."""
 BATCH, BATCH_ELEMENTS = 4096, 1 << 18

@@ -10,7 +10,7 @@ import typer
 
 from toydiff.cli import options
 from toydiff.cli.sample import choose_output
-from toydiff.cli.sampling import check_sampler_words, described, with_sampling
+from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError
 from toydiff.files import check_writable, refuse_existing, shown
@@ -43,8 +43,9 @@ def animate(
     eta: options.Eta = None,
     guidance: options.Guidance = None,
     label: options.Label = None,
+    clip: options.Clip = None,
     seed: options.Seed = None,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Show the data in grey behind.")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Show the data in grey behind points.")] = False,
     sets: options.Set = None,
     output: options.Output = None,
     to: options.To = None,
@@ -65,7 +66,7 @@ def animate(
         raise ConfigurationError(f"unknown film `{shown(what)}`", "Known: forward, reverse.")
     if what == "forward":
         refuse_sampling(
-            sampler=sampler, steps=steps, spacing=spacing, eta=eta, guidance=guidance, label=label, set=sets
+            sampler=sampler, steps=steps, spacing=spacing, eta=eta, guidance=guidance, label=label, clip=clip, set=sets
         )
     wanted = options.one_name(name, checkpoint)
     found = find(wanted, runs_dir(runs))
@@ -75,7 +76,8 @@ def animate(
     kind = out.suffix.lstrip(".").lower()
     if not 0 < fps <= (50 if kind == "gif" else 240):
         raise ConfigurationError(f"{fps:g} frames a second for {kind}", "Take a rate up to 50 for gif, 240 otherwise.")
-    first, count = options.parse_seeds(seed, n, 2000)
+    bounds = parse_clip(clip)
+    first, asked = options.parse_seeds(seed, n)
     refuse_existing(out)
     check_writable(out)
     talk.note(f"filming {found.why}")
@@ -84,14 +86,14 @@ def animate(
 
     from toydiff.runs import load
     from toydiff.viz.film import HOLD, save_film
-    from toydiff.viz.frames import points_film
-    from toydiff.viz.process import level_caption
-    from toydiff.viz.style import class_colours, robust_limits
+    from toydiff.viz.overview import film_frames
 
     where = options.choose_device(device)
     loaded = load(found, device=where)
     wanted_frames = frames or FRAMES
     loaded = _with_steps(loaded, wanted_frames, chosen, steps, spacing, eta, sets or [])
+    count = asked or loaded.config.shown
+    check_film(loaded, count, size, overlay)
     seeds = torch.arange(first, first + count)
     evaluations: list[int] = []
     if what == "forward":
@@ -104,26 +106,25 @@ def animate(
             )
         labels = loaded.labels(label, seeds)
         film = loaded.trajectory(
-            seeds, label=labels, guidance=loaded.guidance(guidance), device=where, evaluations=evaluations
+            seeds,
+            label=labels,
+            guidance=loaded.guidance(guidance),
+            clip=bounds,
+            device=where,
+            evaluations=evaluations,
         )
     shots = evenly(list(film), wanted_frames)
-    data = loaded.data.draw(max(count, 2000), torch.Generator().manual_seed(0)).x
+    behind = loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None
+    levels, x_t = [shot.level for shot in shots], [shot.x.cpu() for shot in shots]
     save_film(
         out,
-        points_film(
-            (frame.x.cpu() for frame in shots),
-            (level_caption(frame.level) for frame in shots),
-            robust_limits(data.numpy(), margin=0.25),
-            class_colours(labels.numpy(), len(loaded.data.label_names)) if labels is not None else None,
-            size=size,
-            overlay=loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None,
-        ),
+        film_frames(loaded.data, levels, x_t, labels, size, behind),
         fps=fps,
         hold=(0, 0) if kind == "mp4" else HOLD,  # an mp4 has just the frames asked for, at one rate
     )
-    how = described(loaded, evaluations) if what == "reverse" else "the forward process"
+    how = described(loaded, bounds, evaluations) if what == "reverse" else "the forward process"
     talk.result(
-        f"{shown(out)}: {len(shots)} frames of {count:,} points, {how}",
+        f"{shown(out)}: {len(shots)} frames of {count:,} {loaded.data.word}, {how}",
         {"output": str(out), "frames": len(shots), "fps": fps, "n": count, "model": loaded.name},
     )
 
@@ -139,6 +140,18 @@ def format_of(words: list[str], to: str | None) -> str | None:
     if to is not None and to != words[1]:
         raise ConfigurationError(f"`to {shown(words[1])}` and --to {shown(to)} disagree", "Give one of the two.")
     return words[1]
+
+
+def check_film(loaded: Loaded, count: int, size: int, overlay: bool) -> None:
+    """Raise ConfigurationError, before anything is sampled, for a film that cannot be made of the model's samples."""
+    if loaded.data.pictorial:
+        from toydiff.viz.frames import film_grid
+
+        film_grid(count, loaded.data.shape, size)
+        if overlay:
+            raise ConfigurationError(
+                f"--overlay shows data behind points, and `{shown(loaded.name)}` makes images", "Leave it out."
+            )
 
 
 def _with_steps(

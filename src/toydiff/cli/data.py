@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toydiff.cli import options
-from toydiff.cli.sample import choose_output
+from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, did_you_mean
@@ -24,6 +24,8 @@ DataName = Annotated[
     str, typer.Argument(metavar="NAME", help="A data set or a preset.", autocompletion=options.complete_data)
 ]
 Number = Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
+SHOWN = 5000
+"""Points a picture shows."""
 
 
 @app.command("list")
@@ -39,7 +41,7 @@ def list_(as_json: options.Json = False, debug: options.Debug = False) -> None:
 @options.guarded
 def show(
     name: DataName,
-    n: Number = 5000,
+    n: Annotated[int | None, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     forward: Annotated[bool, typer.Option("--forward", help="The data beside themselves at growing noise.")] = False,
     sets: options.Set = None,
@@ -54,29 +56,33 @@ def show(
     out = choose_output(output, None, f"{name}-{'forward' if forward else 'data'}", ("png",))
     refuse_existing(out)
     check_writable(out)
-    batch, data, run = draw(name, n, seed, sets)
+    run = described(name, sets)
+    data = run.data
+    if n is None:
+        n = (ROWS if forward else run.shown) if data.pictorial else SHOWN
+    if forward and data.pictorial and n > MOST_ROWS:
+        raise ConfigurationError(
+            f"--forward draws a row for each image: {n:,} are too many", f"Take -n {MOST_ROWS} or fewer."
+        )
+    from toydiff.training import streams
+    from toydiff.viz.overview import data_picture, forward_picture
     from toydiff.viz.png import save_png
 
+    batch = data.draw(n, streams.generator(seed, "data"))
     if forward:
         import torch
 
-        from toydiff.training import streams
-        from toydiff.viz.process import process_strip
-        from toydiff.viz.style import class_colours
-
         x0 = (batch.x - data.shift) / data.scale
         eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
-        levels = [run.schedule(t) for t in torch.linspace(0, 1, 7, dtype=torch.float64)]
+        levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
         x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
-        colour = class_colours(batch.label.numpy(), len(data.label_names)) if batch.label is not None else None
-        figure = process_strip(levels, x_t, colour=colour)
+        picture = forward_picture(data, run.schedule, levels, x_t, batch.label)
     else:
-        from toydiff.viz.points import scatter
-
-        figure = scatter(batch.x, f"{data.kind}: {n:,} points", batch.label, data.label_names)
-    save_png(out, figure, {"toydiff": f"data {data.kind}, seed {seed}"})
+        picture = data_picture(data, batch)
+    save_png(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"})
     talk.result(
-        f"{shown(out)}: {n:,} points of {data.kind}", {"output": str(out), "n": n, "data": data.model_dump(mode="json")}
+        f"{shown(out)}: {n:,} {data.word} of {data.kind}",
+        {"output": str(out), "n": n, "data": data.model_dump(mode="json")},
     )
 
 
@@ -99,7 +105,7 @@ def export(
     out = choose_output(output, to, f"{name}-data", ("npz", "csv"))
     refuse_existing(out)
     check_writable(out)
-    batch, data, _ = draw(name, n, seed, sets)
+    batch, data = draw(name, n, seed, sets)
     from toydiff.arrays import write_csv, write_npz
 
     (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
@@ -122,7 +128,7 @@ def stats(
     """Measure a data set: range, mean, sd, classes, entropy, beside the known constants."""
     talk = Talk(json=as_json)
     check_name(name)
-    batch, data, _ = draw(name, n, seed, sets)
+    batch, data = draw(name, n, seed, sets)
     import torch
 
     picture = len(data.shape) > 1
@@ -168,11 +174,18 @@ def check_name(name: str) -> None:
         raise ConfigurationError(f"unknown data set `{shown(name)}`", did_you_mean(name, DATA_KINDS))
 
 
-def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data, Run]:
-    """Return n samples of a data set (or of a preset's), with `--set noise=0.1` applied, and the run they belong to."""
+def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data]:
+    """Return n samples of a data set (or of a preset's), with `--set noise=0.1` applied, and the data set."""
+    from toydiff.training import streams
+
+    data = described(name, sets).data
+    return data.draw(n, streams.generator(seed, "data")), data
+
+
+def described(name: str, sets: list[str] | None) -> Run:
+    """Return the run that a data set, or a preset's, belongs to, with `--set noise=0.1` applied."""
     from toydiff.cli.configure import configuration_layers
     from toydiff.layers import Layer, parse_set, resolve
-    from toydiff.training import streams
 
     name = name.removeprefix("data:")
     preset = name if name in preset_names() and name not in DATA_KINDS else None
@@ -182,5 +195,4 @@ def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, D
         (path if path.startswith(("data.", "schedule.")) else f"data.{path}", value) for path, value in assignments
     ]
     kind = [] if preset else [("data.kind", name)]
-    run = resolve([*layers, Layer("command line", [*kind, *values])]).run
-    return run.data.draw(n, streams.generator(seed, "data")), run.data, run
+    return resolve([*layers, Layer("command line", [*kind, *values])]).run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
-from toydiff.errors import ToydiffError
-from toydiff.viz.images import image_grid, with_caption
+from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.viz.images import MARGIN, PADDING, UNIT, Domain, about_square, font, shades
 from toydiff.viz.points import dots
 from toydiff.viz.process import planar
 from toydiff.viz.style import (
@@ -31,6 +33,10 @@ from toydiff.viz.style import (
 
 MOST_DOTS = 20_000
 """A film draws this many points at most, evenly chosen: more would only turn the same pixels the same colour."""
+SMALLEST = 0.5
+"""Pixels of a film that a pixel of an image takes at least, across and up."""
+CAPTION = 0.06
+"""Share of an image film's height that its caption takes."""
 
 
 def points_film(
@@ -87,12 +93,51 @@ def points_film(
         yield snapshot(canvas)
 
 
+def film_grid(count: int, shape: tuple[int, ...], size: int) -> tuple[int, int, int]:
+    """Return (columns, height, width) of the tiles with which `count` images (…, H, W) fill a `size` × `size` frame.
+
+    Raises ConfigurationError if they would be smaller than half their size.
+    """
+    height, width = shape[-2:]
+
+    def fit(n: int) -> tuple[int, float]:
+        columns = about_square(n, height, width)
+        across, up = (size - MARGIN) / columns, (size - MARGIN - CAPTION * size) / math.ceil(n / columns)
+        return columns, min((across - PADDING) / width, (up - PADDING) / height)
+
+    columns, zoom = fit(count)
+    if zoom < SMALLEST:
+        most = next((n for n in range(min(count, size), 0, -1) if fit(n)[1] >= SMALLEST), 0)
+        raise ConfigurationError(
+            f"{count:,} images of {height} × {width} do not fit into a film of {size} × {size} pixels",
+            f"Take -n {most} or fewer, or a larger --size." if most else "Take a larger --size.",
+        )
+    return columns, int(zoom * height), int(zoom * width)
+
+
 def images_film(
-    x_t: Iterable[ArrayLike], captions: Iterable[str], columns: int | None = None, scale: int | None = None
+    x_t: Iterable[ArrayLike], captions: Iterable[str], size: int = 720, domain: Domain = UNIT
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield a grid with a caption under it for each (N, C, H, W) array of images in [−1, 1]."""
+    """Yield a `size` × `size` frame for each (N, C, H, W) array of images in data units, its caption under the grid.
+
+    domain[0] is black and domain[1] white; values beyond are clipped. Where a pixel is no whole number of pixels of
+    the film, its edges are blended. Raises ConfigurationError if the images do not fit.
+    """
+    face = font(round(0.026 * size))
     for x, words in zip(x_t, captions, strict=True):
-        yield np.asarray(with_caption(image_grid(x, columns, scale), words))
+        each = shades(x, domain)
+        columns, height, width = film_grid(len(each), each.shape[1:3], size)
+        zoom = math.ceil(height / each.shape[1])
+        rows = math.ceil(len(each) / columns)
+        left = (size - columns * (width + PADDING) + PADDING) // 2
+        frame = Image.new("RGB", (size, size), PAPER)
+        for k, tile in enumerate(each.repeat(zoom, axis=1).repeat(zoom, axis=2)):
+            place = left + k % columns * (width + PADDING), PADDING + k // columns * (height + PADDING)
+            frame.paste(Image.fromarray(tile).resize((width, height), Image.Resampling.BOX), place)
+        below = PADDING + rows * (height + PADDING)
+        pen = ImageDraw.Draw(frame)
+        pen.text((left, (below + size) / 2), words, fill=INK, font=face, anchor="lm")
+        yield np.asarray(frame)
 
 
 def side_by_side(*films: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

@@ -154,21 +154,11 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
 
 def with_title(picture: Image.Image, title: str) -> Image.Image:
     """Return `picture` with a title over its middle, wider if the title needs it."""
-    face = font(max(14, min(24, round(picture.width / 32))))
+    face = font(max(16, min(24, round(picture.width / 32))))
     top, across = round(1.9 * face.size), max(picture.width, math.ceil(face.getlength(title)) + 2 * PADDING)
     tall = Image.new("RGB", (across, picture.height + top), PAPER)
     tall.paste(picture, ((across - picture.width) // 2, top))
     ImageDraw.Draw(tall).text((across / 2, top / 2), title, fill=INK, font=face, anchor="mm")
-    return tall
-
-
-def with_caption(picture: Image.Image, caption: str) -> Image.Image:
-    """Return `picture` with a line of text under it, at the left."""
-    size = max(12, min(24, round(picture.width / 18)))
-    tall = Image.new("RGB", (picture.width, picture.height + round(size * 1.9)), PAPER)
-    tall.paste(picture)
-    place = (PADDING + 2, picture.height + round(size * 0.95))
-    ImageDraw.Draw(tall).text(place, caption, fill=INK, font=font(size), anchor="lm")
     return tall
 
 

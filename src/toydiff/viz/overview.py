@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from toydiff.data import Batch, Data
 from toydiff.schedules import Level, Schedule
+from toydiff.viz.frames import images_film, points_film
 from toydiff.viz.images import Domain, beside, image_grid, image_process, with_title
 from toydiff.viz.points import samples_beside, scatter
 from toydiff.viz.process import level_caption, process_strip
-from toydiff.viz.style import Array, ArrayLike, as_array, class_colours
+from toydiff.viz.style import Array, ArrayLike, as_array, class_colours, robust_limits
 
 MOST_TILES = 1024
 """Images a grid shows at most: more would be smaller than a person can look at."""
@@ -43,7 +46,8 @@ def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = Fals
         (one, first), (other, second) = sets
         labels = (first.label, second.label) if labelled else (None, None)
         return samples_beside(first.x, second.x, (one, other), labels, data.label_names if labelled else ())
-    shown = [(title, batch if labelled else Batch(batch.x, None)) for title, batch in sets]
+    n = len(sets[-1][1].x)  # no more data than samples
+    shown = [(title, Batch(x[:n], label[:n] if labelled and label is not None else None)) for title, (x, label) in sets]
     if threshold:
         low, high = domain_of(data)
         middle, x = (low + high) / 2, shown[-1][1].x
@@ -76,13 +80,33 @@ def forward_picture(
     title, scales = seen(levels)
     preserving = schedule.variance == "preserving"
     notes = [
-        (f"ᾱ = {float(level.alpha) ** 2:.3g}\n" if preserving else "")
-        + f"SNR = {float(level.snr):.3g}".replace("inf", "∞")
+        (f"ᾱ = {float(level.alpha) ** 2:.3g}\n" if preserving else "") + f"SNR = {_short(float(level.snr))}"
         for level in levels
     ]
     shown = {f"{data.kind}: {title}": [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)]}
     names = [] if label is None else _names(data, label)
     return image_process(shown, [_lines(level) for level in levels], notes, names, domain=domain)
+
+
+def film_frames(
+    data: Data,
+    levels: Sequence[Level],
+    x_t: Sequence[ArrayLike],
+    label: ArrayLike | None,
+    size: int,
+    overlay: ArrayLike | None = None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames of a film of x_t: moving points, in limits that hold the data, or a grid of images."""
+    if not data.pictorial:
+        real = data.draw(max(len(x_t[0]), 2000), torch.Generator().manual_seed(0)).x
+        colour = None if label is None else class_colours(label, len(data.label_names))
+        limits = robust_limits(real, margin=0.25)
+        return points_film(x_t, map(level_caption, levels), limits, colour, size=size, overlay=overlay)
+    domain = domain_of(data)
+    title, scales = seen(levels)
+    shown = (rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True))
+    said = "" if max(scales) == 1 else f"   ({title})"
+    return images_film(shown, (f"{level_caption(level)}{said}" for level in levels), size, domain)
 
 
 def seen(levels: Sequence[Level]) -> tuple[str, list[float]]:
@@ -123,6 +147,12 @@ def _names(data: Data, label: ArrayLike) -> list[str]:
     """Return the name of each label; the number of classes means "none"."""
     known = [*data.label_names, "none"]
     return [known[k] for k in as_array(label).tolist()]
+
+
+def _short(value: float) -> str:
+    """Return a number ≥ 0 in few characters: 0.0706, 12.9, 2e-04, ∞."""
+    rough = value and not 1e-3 <= value < 1e4
+    return "∞" if value == float("inf") else f"{value:.0e}" if rough else f"{value:.3g}"
 
 
 def _lines(level: Level) -> str:
