@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toydiff.cli import options
+from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sample import choose_output
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
@@ -113,7 +114,8 @@ def animate(
             device=where,
             evaluations=evaluations,
         )
-    shots = evenly(list(film), wanted_frames)
+    with enough_memory(lambda: too_many(loaded, count)):
+        shots = evenly(list(film), wanted_frames)
     behind = loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None
     levels, x_t = [shot.level for shot in shots], [shot.x.cpu() for shot in shots]
     save_film(

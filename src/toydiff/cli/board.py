@@ -29,12 +29,12 @@ class Board:
         for k, (_, value) in enumerate(bins):
             self._scalar(f"loss_by_noise_level/{k}_of_{len(bins)}", value, step)
 
-    def pictures(self, step: int, figures: dict[str, Any]) -> None:
-        """Write figures as images."""
+    def pictures(self, step: int, pictures: dict[str, Any]) -> None:
+        """Write pictures."""
         from toydiff.viz.style import pixels
 
-        for tag, figure in figures.items():
-            self._writer.add_image(tag, pixels(figure), step, dataformats="HWC")
+        for tag, picture in pictures.items():
+            self._writer.add_image(tag, pixels(picture), step, dataformats="HWC")
 
     def _scalar(self, tag: str, value: float, step: int) -> None:
         self._writer.add_scalar(tag, value, step)

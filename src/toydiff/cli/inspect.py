@@ -103,18 +103,20 @@ def inspect(
 
 def describe(run: Run) -> dict[str, Any]:
     """Return what a configuration means: network, schedule, data, sampling."""
+    from toydiff.networks.cost import parts
     from toydiff.viz.curves import schedule_summary
 
-    network = run.build().network
     end = run.schedule(1.0)
-    layers = [
-        {"name": name, "parameters": sum(p.numel() for p in module.parameters(recurse=False)), "module": str(module)}
-        for name, module in network.named_modules()
-        if name and any(True for _ in module.parameters(recurse=False))
-    ]
+    layers = parts(run.build("meta").network, run.data.shape)
     return {
         "config": run.model_dump(mode="json"),
-        "network": {"layers": layers, "parameters": sum(p.numel() for p in network.parameters())},
+        "network": {
+            "kind": run.network.kind,
+            "input": list(run.data.shape),
+            "layers": [layer._asdict() for layer in layers],
+            "parameters": sum(layer.parameters for layer in layers),
+            "macs": sum(layer.macs for layer in layers),
+        },
         "schedule": {
             "kind": run.schedule.kind,
             "alpha_bar_T": float(end.alpha**2),
@@ -127,8 +129,25 @@ def describe(run: Run) -> dict[str, Any]:
 
 
 def _network_text(facts: dict[str, Any]) -> str:
-    rows = [(row["name"], f"{row['parameters']:,}", row["module"]) for row in facts["network"]["layers"]]
-    return table(("layer", "parameters", "module"), [*rows, ("in all", f"{facts['network']['parameters']:,}", "")])
+    network = facts["network"]
+    rows = [
+        (row["name"], row["kind"], " × ".join(map(str, row["shape"])), f"{row['parameters']:,}", _count(row["macs"]))
+        for row in network["layers"]
+    ]
+    rows.append(
+        ("in all", f"{network['kind']}, for one sample", "", f"{network['parameters']:,}", _count(network["macs"]))
+    )
+    return table(("layer", "kind", "output", "parameters", "multiply–accumulates"), rows)
+
+
+def _count(number: int) -> str:
+    """Return a count for people: 256, 16.4 k, 20.9 M, 1.35 G."""
+    size, unit = float(number), ""
+    for larger in ("k", "M", "G", "T"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}".rstrip()
 
 
 def _text(run: Run, facts: dict[str, Any]) -> str:

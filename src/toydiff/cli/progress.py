@@ -1,4 +1,4 @@
-"""The live line of a training run: loss, steps a second, time left, learning rate, gradient norm."""
+"""The live line of a training run: loss, steps and samples a second, time left, learning rate, gradient norm."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ class Progress:
         if self._bar:
             self._bar.stop()
 
-    def update(self, step: int, loss: float, lr: float, norm: float) -> None:
+    def update(self, step: int, loss: float, lr: float, norm: float, speed: str) -> None:
         """Show where the run is."""
         rate = (step - self._start) / max(time.monotonic() - self._began, 1e-9)
         if not self._warm:  # the first steps also loaded libraries: count from here on
             self._warm, self._start, self._began = True, step, time.monotonic()
-        facts = f"loss {loss:.4f} · {rate:,.0f} it/s · lr {lr:.1e} · |g| {norm:.2f}"
+        facts = (
+            f"loss {loss:.4f} · {rate:{',.0f' if rate >= 10 else '.2g'}} it/s · {speed} · lr {lr:.1e} · |g| {norm:.2f}"
+        )
         if self._bar:
             self._bar.update(self._task, completed=step, facts=facts)
         elif step >= self._next or step == self._total:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toydiff.cli import options
+from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, did_you_mean
@@ -95,9 +96,10 @@ def sample(
     panels = sorted({round(k * last / (PANELS - 1)) for k in range(PANELS)}) if show_process else [last]
     keep = sorted({*panels, *(min(k + 1, last) for k in panels)})  # a frame's x̂_0 was made at the level before it
     evaluations: list[int] = []
-    frames, labels = loaded.frames(
-        seeds, keep=keep, label=label, guidance=scale, clip=bounds, device=where, evaluations=evaluations
-    )
+    with enough_memory(lambda: too_many(loaded, count)):
+        frames, labels = loaded.frames(
+            seeds, keep=keep, label=label, guidance=scale, clip=bounds, device=where, evaluations=evaluations
+        )
     how = described(loaded, bounds, evaluations)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     text = {"toydiff": command, "seeds": f"{first}-{first + count - 1}", "sampler": how}

@@ -153,6 +153,8 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         if talk.json:
             talk.result("", row)
 
+    from toydiff.cli.speed import rate
+
     step = trainer.train(seconds, on_metrics)
     if step is None:
         return
@@ -168,8 +170,10 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     if step.step < step.total:
         talk.note(f"time is up at step {step.step:,} of {step.total:,}; to go on: toydiff resume {known_as}")
     summary |= {"step": step.step, "seconds": round(trainer.seconds, 2), "best": trainer.best}
+    summary["samples_per_second"] = round(trainer.speed, 1)
+    speed = rate(trainer.speed, run.data.word)
     talk.result(
-        f"trained {step.step - trainer.start:,} steps in {trainer.seconds:.1f} s; {judged}\n"
+        f"trained {step.step - trainer.start:,} steps in {trainer.seconds:.1f} s ({speed}); {judged}\n"
         f"{shown(folder)}: {'best.pt, ' if best else ''}latest.pt, samples/, loss.png, metrics.jsonl",
         summary,
     )

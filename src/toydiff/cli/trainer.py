@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +18,9 @@ from torch import Tensor
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.board import Board
 from toydiff.cli.configure import to_toml
+from toydiff.cli.memory import enough_memory
 from toydiff.cli.progress import Progress
+from toydiff.cli.speed import Clock, foretell, rate
 from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.environment import environment, fingerprint, settle_threads
@@ -25,7 +28,11 @@ from toydiff.errors import ToydiffError
 from toydiff.files import atomic_write, shown, write_text
 from toydiff.names import Found
 from toydiff.runs import Loaded
+from toydiff.samplers import DDIM
 from toydiff.training import Step, Validator, fit
+
+PREVIEW, EVALUATIONS = 25, 40
+"""Images in a picture of a run, and evaluations of the network they may take: about what one or two steps do."""
 
 
 class Trainer:
@@ -47,11 +54,20 @@ class Trainer:
         self.metrics = read_metrics(folder / "metrics.jsonl", self.start)
         self.timing = read_metrics(folder / "timing.jsonl", self.start)
         self.stop: int | None = None
+        self.at, self.speed = self.start, 0.0
+        """The last step that was made, and the samples a second that training has gone through."""
 
     def train(
         self, max_time: float | None = None, on_metrics: Callable[[dict[str, Any]], None] | None = None
     ) -> Step | None:
-        """Train; return the last step, or None if there was nothing left to do. Sets `stop` to a signal's number."""
+        """Train; return the last step, or None if there was nothing left to do. Sets `stop` to a signal's number.
+
+        Raises ToydiffError when memory runs out, with what to change; the last checkpoint stays.
+        """
+        with enough_memory(self._too_large):
+            return self._train(max_time, on_metrics)
+
+    def _train(self, max_time: float | None, on_metrics: Callable[[dict[str, Any]], None] | None) -> Step | None:
         denoiser = self.run.build()
         settle_threads(sum(p.numel() for p in denoiser.parameters()), self.device)
         if self.state is not None:
@@ -66,25 +82,28 @@ class Trainer:
             device=torch.device(self.device),
         )
         record, state, step = self.run.record, self._resume_state(), None
+        foretell(denoiser, self.run, self.preset, self.talk, self.start, max_time)
         self.board = Board(self.folder / "tensorboard", self.start)
-        began = time.monotonic()
+        began, self.clock = time.monotonic(), Clock(self.run, self.start)
         old = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             with Progress(self.talk, self.run.total_steps, self.start) as progress:
                 for step in fit(denoiser, self.run.data, self.run.training, seed=self.run.seed, resume=state):
                     self.window += step.loss.double()
                     self.count += 1
+                    self.at = step.step
                     last = step.step == step.total
                     out_of_time = max_time is not None and time.monotonic() - began >= max_time
                     over = last or out_of_time or self.stop is not None
                     if step.step % record.log_every == 0 or last:
                         self._log(step, progress, began, on_metrics)
-                    if step.step % record.validate_every == 0 or last:
-                        self._validate(step, validator, progress, on_metrics)
-                    if step.step % record.save_every == 0 or over or step.step in record.keep:
-                        self._save(step)
-                    if step.step % record.sample_every == 0 or last:
-                        self._picture(step)
+                    with self.clock.pause():
+                        if step.step % record.validate_every == 0 or last:
+                            self._validate(step, validator, progress, on_metrics)
+                        if step.step % record.save_every == 0 or over or step.step in record.keep:
+                            self._save(step)
+                        if step.step % record.sample_every == 0 or last:
+                            self._picture(step)
                     if over:
                         break
         finally:
@@ -138,15 +157,17 @@ class Trainer:
         self.window.zero_()
         self.count = 0
         self._add(row, on_metrics)
-        self.timing.append({"step": step.step, "seconds": round(time.monotonic() - began, 3)})  # of this attempt
-        progress.update(step.step, row["loss"], step.lr, row["grad_norm"])
+        _, self.speed = self.clock.rates(step.step)
+        seconds = round(time.monotonic() - began, 3)  # of this attempt
+        self.timing.append({"step": step.step, "seconds": seconds, "samples_per_second": round(self.speed, 1)})
+        progress.update(step.step, row["loss"], step.lr, row["grad_norm"], rate(self.speed, self.run.data.word))
         self.board.training(row)
 
     def _validate(
         self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
     ) -> None:
         step.guard.check()
-        loss, bins = validator(step.ema)
+        loss, bins = validator(step.ema, batch_size=min(2048, self.loaded(step.ema).at_once))
         self._add({"step": step.step, "validation": loss, "by_log_snr": bins}, on_metrics)
         self.board.validation(step.step, loss, bins)
         self.talk.detail(f"step {step.step:,}: validation loss {loss:.5f}")
@@ -200,24 +221,56 @@ class Trainer:
         return Loaded(self.folder.name, where, self.run, denoiser, denoiser.shift.cpu(), float(denoiser.scale))
 
     def _picture(self, step: Step) -> None:
-        """Draw samples of the averaged and of the raw weights, from the same noise, beside the data."""
+        """Draw samples of the averaged and of the raw weights, from the same noise; points beside the data."""
         from toydiff.viz.overview import samples_picture
         from toydiff.viz.png import save_png
 
-        n, data = min(self.run.sampling.n, 2000), self.run.data
-        real = data.draw(n, torch.Generator().manual_seed(0))
-        averaged, raw = (self.loaded(d.eval()).sample(n, device=self.device) for d in (step.ema, step.denoiser))
+        data, run = self.run.data, self._preview()
+        n = min(run.shown, PREVIEW if data.pictorial else 2000)
+        ways = {"averaged": step.ema, "raw": step.denoiser}
+        made = {
+            f"step {step.step:,}, {way} weights": replace(self.loaded(d.eval()), config=run).sample(
+                n, device=self.device
+            )
+            for way, d in ways.items()
+        }
         step.denoiser.train()
-        pictures = [
-            samples_picture(real, made, data.label_names, titles=("data", f"step {step.step:,}, {weights} weights"))
-            for made, weights in ((averaged, "averaged"), (raw, "raw"))
-        ]
+        if data.pictorial:
+            pictures = {"samples/ema_and_raw": samples_picture(data, *made.items())}
+        else:
+            real = data.draw(n, torch.Generator().manual_seed(0))
+            tags = ("samples/ema", "samples/raw")
+            pictures = {
+                tag: samples_picture(data, ("data", real), each) for tag, each in zip(tags, made.items(), strict=True)
+            }
         save_png(
             self.folder / "samples" / f"step-{step.step}.png",
-            pictures[0],
+            next(iter(pictures.values())),
             {"toydiff": f"{self.folder.name}, step {step.step}"},
         )
-        self.board.pictures(step.step, {"samples/ema": pictures[0], "samples/raw": pictures[1]})
+        self.board.pictures(step.step, pictures)
+
+    def _preview(self) -> Run:
+        """Return the run sampling as its pictures do: of images in few steps of DDIM where its own way takes more."""
+        sampling = self.run.sampling
+        if not self.run.data.pictorial or sampling.steps * sampling.sampler.evaluations <= EVALUATIONS:
+            return self.run
+        few = sampling.model_copy(update={"sampler": DDIM(), "steps": min(sampling.steps, EVALUATIONS)})
+        return self.run.model_copy(update={"sampling": few})
+
+    def _too_large(self) -> tuple[str, str]:
+        """Return what to say when memory has run out, and what to change."""
+        training = self.run.training
+        size, parts = training.batch_size, training.accumulate
+        said = f"out of memory on {self.device} after step {self.at:,}, with batches of {size:,}"
+        said += f" in {parts:,} parts" * (parts > 1)
+        ways = [f"`--batch-size {size // 2}`"] * (size > 1)
+        ways += [f"`--accumulate {2 * parts}`, which makes the same batch of smaller parts"] * (2 * parts <= size)
+        what = (
+            f"Train with {' or '.join(ways)}." if ways else "Take a smaller network, say `--set network.channels=32`."
+        )
+        kept = self.folder / "latest.pt"
+        return said, what + (f" What is saved stays: {shown(kept)}." if kept.is_file() else "")
 
 
 def read_metrics(path: Path, until: int) -> list[dict[str, Any]]:

@@ -1,0 +1,33 @@
+"""What to do when memory runs out: said in one line, with a setting to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from toydiff.errors import ToydiffError
+from toydiff.files import shown
+
+if TYPE_CHECKING:
+    from toydiff.runs import Loaded
+
+SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc")
+"""What libraries say of it, each in words of its own."""
+
+
+@contextmanager
+def enough_memory(what: Callable[[], tuple[str, str]]) -> Iterator[None]:
+    """Turn running out of memory in the block into a ToydiffError of the (message, hint) that `what` returns then."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(sign in str(error).lower() for sign in SIGNS):
+            raise
+        raise ToydiffError(*what()) from error
+
+
+def too_many(loaded: Loaded, count: int) -> tuple[str, str]:
+    """Return what to say when memory has run out while `count` samples were made, and what to change."""
+    said = f"out of memory while making {count:,} {loaded.data.word} with `{shown(loaded.name)}`"
+    return said, f"Make fewer at once: -n {count // 2}." if count > 1 else "Take a machine with more memory."
