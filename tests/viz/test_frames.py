@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from toydiff.errors import ToydiffError
-from toydiff.viz.frames import MOST_DOTS, images_film, points_film, side_by_side
+from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.viz.frames import MOST_DOTS, film_grid, images_film, points_film, side_by_side
+from toydiff.viz.images import PADDING
 from toydiff.viz.style import angle_colours
 
 LIMITS = (-2.0, 2.0, -2.0, 2.0)
@@ -79,12 +80,47 @@ def test_a_changing_number_of_points_or_captions_is_refused() -> None:
         list(points_film([np.zeros((3, 2))] * 2, [""], LIMITS, size=100))
 
 
-def test_images_and_films_side_by_side() -> None:
-    x = torch.ones(4, 1, 8, 8)
-    frames = list(images_film([x, -x], ["t = 1", "t = 0"], columns=2, scale=4))
-    assert len(frames) == 2 and frames[0].shape == frames[1].shape
-    assert frames[0][10, 10].tolist() == [255] * 3 and frames[1][10, 10].tolist() == [0] * 3
-    both = list(side_by_side(frames, frames[::-1]))
-    width = frames[0].shape[1]
-    assert both[0].shape[1] == 2 * width + 2
-    assert (both[0][:, :width] == frames[0]).all() and (both[0][:, width + 2 :] == frames[1]).all()
+def test_a_film_of_images_has_its_size_its_grid_and_its_captions() -> None:
+    x = torch.tensor([1.0, -1.0, 0.0, 9.0]).reshape(4, 1, 1, 1).expand(4, 1, 8, 8)
+    frames = list(images_film([x, -x], ["t = 1.00,  σ = 1.00", "t = 0.00,  σ = 0.00"], size=320))
+    assert [frame.shape for frame in frames] == [(320, 320, 3)] * 2 and frames[0].dtype == np.uint8
+    columns, height, width = film_grid(4, (8, 8), 320)
+    assert columns == 2 and height == width > 130  # most of the frame
+    left = (320 - 2 * width - PADDING) // 2
+    centres = [
+        (PADDING + height // 2 + r * (height + PADDING), left + width // 2 + c * (width + PADDING))
+        for r in (0, 1)
+        for c in (0, 1)
+    ]
+    assert [int(frames[0][place][0]) for place in centres] == [255, 0, 128, 255]
+    assert [int(frames[1][place][0]) for place in centres] == [0, 255, 128, 0]
+    below = [frame[PADDING + 2 * (height + PADDING) :] for frame in frames]
+    assert (below[0] < 100).any() and (below[0] != below[1]).any()
+    assert all((frame[-1] == 255).all() and (frame[:, 0] == 255).all() for frame in frames)  # nothing is cut off
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (31, 17), (17, 31), (64, 64)])
+@pytest.mark.parametrize("count", [1, 2, 7, 36, 64])
+def test_grids_of_any_shape_fill_a_film(shape: tuple[int, int], count: int) -> None:
+    x = torch.full((count, 3, *shape), -1.0)
+    frame = next(images_film([x], ["t"], size=333, domain=(-1, 1)))
+    _, height, width = film_grid(count, shape, 333)
+    assert frame.shape == (333, 333, 3)
+    assert (frame == 0).all(2).sum() == count * height * width  # every image is there, whole
+    assert abs(height / width - shape[0] / shape[1]) < 0.15
+
+
+def test_more_images_than_a_film_has_room_for_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="2,000 images of 32 × 32 do not fit") as refused:
+        film_grid(2000, (1, 32, 32), 720)
+    most = int(refused.value.hint.split()[2])
+    film_grid(most, (1, 32, 32), 720)
+    with pytest.raises(ConfigurationError):
+        film_grid(most + 100, (1, 32, 32), 720)
+
+
+def test_films_side_by_side() -> None:
+    one, other = (np.full((6, 4, 3), value, np.uint8) for value in (10, 200))
+    (both,) = side_by_side([one], [other])
+    assert both.shape == (6, 10, 3)
+    assert (both[:, :4] == 10).all() and (both[:, 6:] == 200).all()

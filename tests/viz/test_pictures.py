@@ -190,38 +190,6 @@ def test_schedule_plot_says_what_is_left_of_the_data(schedule: Linear, said: str
     assert np.isfinite(right.get_ylim()).all()
 
 
-def test_tiles_are_nearest_neighbours_of_the_pixels() -> None:
-    x = torch.tensor([[-1.0, 1.0], [0.0, 7.0]]).expand(3, 1, 2, 2)
-    grid = np.asarray(images.image_grid(x, columns=2, scale=5))
-    pad = images.PADDING
-    assert grid.shape == (2 * (10 + pad) + pad, 2 * (10 + pad) + pad, 3)
-    wanted = np.kron([[0, 255], [128, 255]], np.ones((5, 5)))
-    for row, column in ((0, 0), (0, 1), (1, 0)):
-        y, x0 = pad + row * (10 + pad), pad + column * (10 + pad)
-        assert (grid[y : y + 10, x0 : x0 + 10] == wanted[:, :, None]).all()
-    assert (grid[-10:, -10:] == 255).all()  # the place of a fourth stays paper
-    colour = np.asarray(images.image_grid(np.array([1.0, -1.0, -1.0]).reshape(1, 3, 1, 1), scale=4))
-    assert colour[pad + 1, pad + 1].tolist() == [255, 0, 0]
-
-
-def test_image_process_has_samples_in_rows_and_levels_in_columns() -> None:
-    columns = [np.full((2, 1, 8, 8), value) * np.array([1.0, -1.0]).reshape(2, 1, 1, 1) for value in (0.2, 0.6, 1.0)]
-    picture = np.asarray(images.image_process(columns, ["t = 1.00", "t = 0.50", "σ = 0.002"], scale=6))
-    bottom, step = picture.shape[0] - images.PADDING - 1, 48 + images.PADDING
-    shown = [
-        [int(picture[bottom - step * (1 - i) - 20, images.PADDING + 20 + step * k, 0]) for k in range(3)]
-        for i in (0, 1)
-    ]
-    assert shown == [[153, 204, 255], [102, 51, 0]]
-    assert (picture[: picture.shape[0] - 2 * step - images.PADDING] < 128).any()  # captions
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (2, 8, 8), (2, 2, 8, 8)])
-def test_arrays_that_are_no_images_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ToydiffError, match="shape"):
-        images.image_grid(np.zeros(shape))
-
-
 @pytest.mark.parametrize("kind", ["figure", "image"])
 def test_png_carries_seeds_and_command(tmp_path: Path, kind: str) -> None:
     picture = points.scatter(cloud(2)) if kind == "figure" else images.image_grid(np.zeros((1, 1, 4, 4)))
@@ -230,8 +198,7 @@ def test_png_carries_seeds_and_command(tmp_path: Path, kind: str) -> None:
     with Image.open(tmp_path / "a.png") as back:
         back.load()
         assert back.format == "PNG" and back.text == text
-        drawn = style.pixels(picture) if isinstance(picture, Figure) else np.asarray(picture)
-        assert (np.asarray(back) == drawn).all()
+        assert (np.asarray(back) == style.pixels(picture)).all()
     assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -288,7 +255,7 @@ def test_the_oklch_circle_is_what_its_definition_says() -> None:
 def test_no_pyplot() -> None:
     code = (
         "import sys, io, numpy as np\n"
-        "from toydiff.viz import curves, film, frames, images, png, points, process, style\n"
+        "from toydiff.viz import curves, film, frames, images, overview, png, points, process, style\n"
         "style.pixels(points.scatter(np.zeros((3, 2)), '', np.arange(3), 'abc'))\n"
         "list(frames.points_film([np.zeros((3, 2))], ['t'], (-1, 1, -1, 1)))\n"
         "print('matplotlib.pyplot' in sys.modules)"

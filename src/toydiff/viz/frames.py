@@ -107,7 +107,7 @@ def film_grid(count: int, shape: tuple[int, ...], size: int) -> tuple[int, int, 
 
     columns, zoom = fit(count)
     if zoom < SMALLEST:
-        most = next((n for n in range(min(count, size), 0, -1) if fit(n)[1] >= SMALLEST), 0)
+        most = next((n for n in range(min(count, 4 * size**2 // (height * width)), 0, -1) if fit(n)[1] >= SMALLEST), 0)
         raise ConfigurationError(
             f"{count:,} images of {height} × {width} do not fit into a film of {size} × {size} pixels",
             f"Take -n {most} or fewer, or a larger --size." if most else "Take a larger --size.",
