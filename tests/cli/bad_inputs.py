@@ -430,6 +430,20 @@ SAMPLING = [
     Row("animate tiny to gif --fps nan", "run", 2, "nan frames a second"),
     Row("animate tiny to gif --fps 100", "run", 2, "100 frames a second for gif"),
     Row("animate tiny to gif --size 5", "run", 2, "Invalid value for '--size'"),
+    Row("sample exact:shapes@9 -o x.csv", "", 2, "csv holds points, not samples of shape (1, 32, 32) | .npz"),
+    Row("sample tiny -o x.png --threshold", "run", 2, "--threshold is for images, and `tiny` makes points"),
+    Row("sample exact:shapes@9 -o x.npz --threshold", "", 2, "--threshold shows | in a picture of their own | .png"),
+    Row("sample exact:shapes@9 -o x.png --threshold --show-process", "", 2, "--threshold shows | alone"),
+    Row(
+        "sample exact:shapes@9 -o x.png --show-process -n 101", "", 2, "a row for each image: 101 are too many | -n 100"
+    ),
+    Row("sample exact:shapes@9 -o x.png --clip off", "", 2, "`--clip off` is not a range | --clip none"),
+    Row("animate exact:shapes@9 to gif --clip 1,-1", "", 2, "`--clip 1,-1` is not a range"),
+    Row("animate exact:shapes@9 to gif --what forward --clip none", "", 2, "--what forward samples nothing: --clip"),
+    Row("animate exact:shapes@9 to gif -n 5000", "", 2, "5,000 images of 32 × 32 do not fit into a film | Take -n"),
+    Row("animate exact:shapes@9 to gif -n 50 --size 64", "", 2, "do not fit into a film of 64 × 64 pixels | --size"),
+    Row("animate exact:shapes@9 to gif --overlay", "", 2, "--overlay shows data behind points | makes images"),
+    Row("data show shapes --forward -n 101", "", 2, "a row for each image: 101 are too many | -n 100"),
     Row("data show moons -n 0", "", 2, "Invalid value for '-n'"),
     Row("data show moons --seed -1", "", 2, "Invalid value for '--seed'"),
     Row(

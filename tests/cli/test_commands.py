@@ -245,8 +245,17 @@ def test_inspect_explains_a_preset_nobody_has_trained(here: Path, toydiff: Toydi
 
 
 def test_inspect_shows_parts(with_run: Path, toydiff: Toydiff) -> None:
-    assert json.loads(toydiff("inspect", "tiny", "--model", "--json").stdout).keys() == {"layers", "parameters"}
-    assert "Linear(" in toydiff("inspect", "tiny", "--model").stdout
+    facts = json.loads(toydiff("inspect", "tiny", "--model", "--json").stdout)
+    assert facts.keys() == {"kind", "input", "layers", "parameters", "macs"}
+    assert facts["layers"][2] == {
+        "name": "hidden.0",
+        "kind": "Linear 16 → 16",
+        "shape": [16],
+        "parameters": 272,
+        "macs": 256,
+    }
+    lines = toydiff("inspect", "tiny", "--model").stdout.splitlines()
+    assert any(line.split() == ["hidden.0", "Linear", "16", "→", "16", "16", "272", "256"] for line in lines)
     done = toydiff("inspect", "swissroll-cosine40", "--schedule", "-o", "s.png")
     assert done.stdout.startswith("s.png: ")
     assert opened("s.png").size[0] > 300

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from toydiff.errors import ConfigurationError, ToydiffError
-from toydiff.viz.frames import MOST_DOTS, film_grid, images_film, points_film, side_by_side
+from toydiff.viz.frames import MOST_DOTS, film_grid, film_room, images_film, points_film, side_by_side
 from toydiff.viz.images import PADDING
 from toydiff.viz.style import angle_colours
 
@@ -113,10 +113,11 @@ def test_grids_of_any_shape_fill_a_film(shape: tuple[int, int], count: int) -> N
 def test_more_images_than_a_film_has_room_for_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="2,000 images of 32 × 32 do not fit") as refused:
         film_grid(2000, (1, 32, 32), 720)
-    most = int(refused.value.hint.split()[2])
+    most = film_room((1, 32, 32), 720)
+    assert f"-n {most:,} or fewer" in refused.value.hint
     film_grid(most, (1, 32, 32), 720)
     with pytest.raises(ConfigurationError):
-        film_grid(most + 100, (1, 32, 32), 720)
+        film_grid(most + 1, (1, 32, 32), 720)
 
 
 def test_films_side_by_side() -> None:

@@ -93,8 +93,7 @@ def animate(
     loaded = load(found, device=where)
     wanted_frames = frames or FRAMES
     loaded = _with_steps(loaded, wanted_frames, chosen, steps, spacing, eta, sets or [])
-    count = asked or loaded.config.shown
-    check_film(loaded, count, size, overlay)
+    count = film_count(loaded, asked, size, overlay)
     seeds = torch.arange(first, first + count)
     evaluations: list[int] = []
     if what == "forward":
@@ -144,16 +143,23 @@ def format_of(words: list[str], to: str | None) -> str | None:
     return words[1]
 
 
-def check_film(loaded: Loaded, count: int, size: int, overlay: bool) -> None:
-    """Raise ConfigurationError, before anything is sampled, for a film that cannot be made of the model's samples."""
-    if loaded.data.pictorial:
-        from toydiff.viz.frames import film_grid
+def film_count(loaded: Loaded, asked: int | None, size: int, overlay: bool) -> int:
+    """Return how many samples a film shows: those asked for, else as many as other pictures, if there is room.
 
-        film_grid(count, loaded.data.shape, size)
-        if overlay:
-            raise ConfigurationError(
-                f"--overlay shows data behind points, and `{shown(loaded.name)}` makes images", "Leave it out."
-            )
+    Raises ConfigurationError, before anything is sampled, for a film that cannot be made of the model's samples.
+    """
+    shape, count = loaded.data.shape, asked or loaded.config.shown
+    if not loaded.data.pictorial:
+        return count
+    if overlay:
+        raise ConfigurationError(
+            f"--overlay shows data behind points, and `{shown(loaded.name)}` makes images", "Leave it out."
+        )
+    from toydiff.viz.frames import film_grid, film_room
+
+    count = asked or max(1, min(count, film_room(shape, size)))
+    film_grid(count, shape, size)
+    return count
 
 
 def _with_steps(

@@ -1,4 +1,4 @@
-"""The live line of a training run: loss, steps and samples a second, time left, learning rate, gradient norm."""
+"""The live line of a training run: loss, steps or images a second, time left, learning rate, gradient norm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Progress:
         self._bar: Bar | None = None
         self._next, self._warm = start, False
         if talk.console.is_terminal and not talk.quiet:
-            columns = (BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
+            width = min(16, max(4, talk.console.width - 72))  # the facts come first
+            columns = (BarColumn(bar_width=width), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
             self._bar = Bar(*columns, TimeRemainingColumn(compact=True), console=talk.console, transient=True)
             self._task = self._bar.add_task("", total=total, completed=start, facts="")
 
@@ -39,9 +40,7 @@ class Progress:
         rate = (step - self._start) / max(time.monotonic() - self._began, 1e-9)
         if not self._warm:  # the first steps also loaded libraries: count from here on
             self._warm, self._start, self._began = True, step, time.monotonic()
-        facts = (
-            f"loss {loss:.4f} · {rate:{',.0f' if rate >= 10 else '.2g'}} it/s · {speed} · lr {lr:.1e} · |g| {norm:.2f}"
-        )
+        facts = f"loss {loss:.4f} · {speed} · lr {lr:.1e} · |g| {norm:.2f}"
         if self._bar:
             self._bar.update(self._task, completed=step, facts=facts)
         elif step >= self._next or step == self._total:

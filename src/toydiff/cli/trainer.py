@@ -157,10 +157,11 @@ class Trainer:
         self.window.zero_()
         self.count = 0
         self._add(row, on_metrics)
-        _, self.speed = self.clock.rates(step.step)
+        steps, self.speed = self.clock.rates(step.step)
         seconds = round(time.monotonic() - began, 3)  # of this attempt
         self.timing.append({"step": step.step, "seconds": seconds, "samples_per_second": round(self.speed, 1)})
-        progress.update(step.step, row["loss"], step.lr, row["grad_norm"], rate(self.speed, self.run.data.word))
+        speed = rate(self.speed, "images") if self.run.data.pictorial else rate(steps, "it")
+        progress.update(step.step, row["loss"], step.lr, row["grad_norm"], speed)
         self.board.training(row)
 
     def _validate(
@@ -266,9 +267,7 @@ class Trainer:
         said += f" in {parts:,} parts" * (parts > 1)
         ways = [f"`--batch-size {size // 2}`"] * (size > 1)
         ways += [f"`--accumulate {2 * parts}`, which makes the same batch of smaller parts"] * (2 * parts <= size)
-        what = (
-            f"Train with {' or '.join(ways)}." if ways else "Take a smaller network, say `--set network.channels=32`."
-        )
+        what = f"Train with {' or '.join(ways)}." if ways else "Take a smaller network."
         kept = self.folder / "latest.pt"
         return said, what + (f" What is saved stays: {shown(kept)}." if kept.is_file() else "")
 

@@ -99,20 +99,28 @@ def film_grid(count: int, shape: tuple[int, ...], size: int) -> tuple[int, int, 
     Raises ConfigurationError if they would be smaller than half their size.
     """
     height, width = shape[-2:]
-
-    def fit(n: int) -> tuple[int, float]:
-        columns = about_square(n, height, width)
-        across, up = (size - MARGIN) / columns, (size - MARGIN - CAPTION * size) / math.ceil(n / columns)
-        return columns, min((across - PADDING) / width, (up - PADDING) / height)
-
-    columns, zoom = fit(count)
+    columns, zoom = _fit(count, height, width, size)
     if zoom < SMALLEST:
-        most = next((n for n in range(min(count, 4 * size**2 // (height * width)), 0, -1) if fit(n)[1] >= SMALLEST), 0)
+        most = film_room(shape, size)
         raise ConfigurationError(
             f"{count:,} images of {height} × {width} do not fit into a film of {size} × {size} pixels",
-            f"Take -n {most} or fewer, or a larger --size." if most else "Take a larger --size.",
+            f"Take -n {most:,} or fewer, or a larger --size." if most else "Take a larger --size.",
         )
     return columns, int(zoom * height), int(zoom * width)
+
+
+def film_room(shape: tuple[int, ...], size: int) -> int:
+    """Return how many images (…, H, W) a `size` × `size` frame has room for."""
+    height, width = shape[-2:]
+    bound = int(size**2 / (SMALLEST**2 * height * width))
+    return next((n for n in range(bound, 0, -1) if _fit(n, height, width, size)[1] >= SMALLEST), 0)
+
+
+def _fit(count: int, height: int, width: int, size: int) -> tuple[int, float]:
+    """Return the columns in which `count` images fill a frame best, and what they are enlarged by."""
+    columns = about_square(count, height, width)
+    across, up = (size - MARGIN) / columns, (size - MARGIN - CAPTION * size) / math.ceil(count / columns)
+    return columns, min((across - PADDING) / width, (up - PADDING) / height)
 
 
 def images_film(
