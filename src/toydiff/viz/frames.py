@@ -36,7 +36,7 @@ MOST_DOTS = 20_000
 SMALLEST = 0.5
 """Pixels of a film that a pixel of an image takes at least, across and up."""
 CAPTION = 0.06
-"""Share of an image film's height that its caption takes."""
+"""Share of an image film's height that its caption takes; at least 18 pixels."""
 
 
 def points_film(
@@ -119,7 +119,7 @@ def film_room(shape: tuple[int, ...], size: int) -> int:
 def _fit(count: int, height: int, width: int, size: int) -> tuple[int, float]:
     """Return the columns in which `count` images fill a frame best, and what they are enlarged by."""
     columns = about_square(count, height, width)
-    across, up = (size - MARGIN) / columns, (size - MARGIN - CAPTION * size) / math.ceil(count / columns)
+    across, up = (size - MARGIN) / columns, (size - MARGIN - max(18.0, CAPTION * size)) / math.ceil(count / columns)
     return columns, min((across - PADDING) / width, (up - PADDING) / height)
 
 
@@ -131,7 +131,7 @@ def images_film(
     domain[0] is black and domain[1] white; values beyond are clipped. Where a pixel is no whole number of pixels of
     the film, its edges are blended. Raises ConfigurationError if the images do not fit.
     """
-    face = font(round(0.026 * size))
+    face = font(min(max(11, round(0.026 * size)), size // 12))  # legible, and no wider than the frame
     for x, words in zip(x_t, captions, strict=True):
         each = shades(x, domain)
         columns, height, width = film_grid(len(each), each.shape[1:3], size)
