@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from toydiff.names import Found
 from toydiff.networks import MLP
 from toydiff.runs import Loaded, load, run_of
 from toydiff.samplers import DDIM, DDPM, Heun, noise_levels
-from toydiff.schedules import Level, Linear
+from toydiff.schedules import Level, Linear, LogLinear
 from toydiff.spec import kinds
 from toydiff.training import streams
 
@@ -144,6 +146,53 @@ def test_a_number_that_is_not_finite_stops_sampling(made: Loaded) -> None:
     with pytest.raises(ToydiffError, match="not finite on the way to") as error:
         broken.sample(3)
     assert error.value.exit_code == 1
+
+
+# ── guidance by a weaker model ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def another(folder: Path, **parts: object) -> Loaded:
+    """Return a model of other parts than RUN, with a seed of its own."""
+    folder.mkdir(exist_ok=True)
+    return load(str(saved(folder, RUN.model_copy(update={"seed": 1, **parts}))))
+
+
+def test_a_weaker_checkpoint_guides(made: Loaded, tmp_path: Path) -> None:
+    schedule, network = LogLinear(), MLP(widths=(8, 8))
+    for conditional in (True, False):
+        model = Model(conditional=conditional, target="edm")
+        weak = another(tmp_path / str(conditional), schedule=schedule, network=network, model=model)
+        level, x, label = made.config.levels()[1], torch.randn(5, 2), torch.arange(5)
+        theirs = weak.denoiser(x, level, label if conditional else None)
+        expected = theirs + 3 * (made.denoiser(x, level, label) - theirs)
+        guided = made.denoise(label, guidance=3, guide=weak)(x, level)
+        torch.testing.assert_close(guided, expected, rtol=1e-4, atol=1e-4)
+        plain = made.sample(8)
+        assert torch.equal(made.sample(8, guidance=1, guide=weak).x, plain.x)
+        assert not torch.equal(made.sample(8, guidance=3, guide=weak).x, plain.x)
+        outside = made.sample(8, guidance=3, guide=weak, interval=(0.0, 1e-9))
+        assert torch.equal(outside.x, plain.x)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (Gaussians(modes=3), "its labels are 0, 1, 2, not 0, 1, 2, 3, 4, 5, 6, 7"),
+        (Gaussians(std=0.3), "its data have scale"),
+        (Gaussians(weights=(4, 1, 1, 1, 1, 1, 1, 4)), "its data"),
+    ],
+)
+def test_a_guide_of_other_data_is_refused(made: Loaded, tmp_path: Path, data: Gaussians, words: str) -> None:
+    guide = another(tmp_path / "other", data=data)
+    with pytest.raises(ConfigurationError, match="cannot guide `made`") as error:
+        made.sample(3, guidance=2, guide=guide)
+    assert words in error.value.message
+
+
+def test_a_guide_of_another_shape_is_refused(made: Loaded) -> None:
+    pictures: Any = SimpleNamespace(data=SimpleNamespace(shape=(1, 8, 8)), model=RUN.model)
+    with pytest.raises(ConfigurationError, match=r"samples have shape \(1, 8, 8\), not \(2,\)"):
+        made.check_guide(replace(made, config=pictures))
 
 
 # ── exact denoisers ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ from toydiff.data import AnyData, Batch, Data
 from toydiff.denoiser import Denoise, Denoiser, input_scale
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
-from toydiff.guidance import Clipped, Guided
+from toydiff.guidance import EVERYWHERE, Autoguided, Clipped, Guided, Interval
 from toydiff.names import Found, find, runs_dir
 from toydiff.oracle import Empirical, ExactDenoiser
 from toydiff.samplers import Frame, Sampler
@@ -110,13 +110,48 @@ class Loaded:
             raise ConfigurationError(f"{scale:g} is no scale of guidance", "For example: --guidance 3")
         return scale
 
+    def check_guide(self, guide: Loaded) -> None:
+        """Raise ConfigurationError, saying what differs, unless `guide` is a model of the same data in the same units.
+
+        It may be unconditional, and of another schedule, target and network.
+        """
+        mine, its = self.data, guide.data
+        both = self.conditional and guide.conditional
+        problem = ""
+        if its.shape != mine.shape:
+            problem = f"its samples have shape {its.shape}, not {mine.shape}"
+        elif both and its.label_names != mine.label_names:
+            problem = f"its labels are {_listed(its.label_names)}, not {_listed(mine.label_names)}"
+        elif abs(guide.scale - self.scale) > 1e-5 * self.scale:
+            problem = f"its data have scale {guide.scale:.6g}, not {self.scale:.6g}"
+        elif (away := float((guide.shift - self.shift).abs().max())) > 1e-5 * self.scale:
+            problem = f"its data are shifted by {away:.2g}"
+        if problem:
+            raise ConfigurationError(
+                f"`{shown(guide.name)}` cannot guide `{shown(self.name)}`: {problem}",
+                "A guide is a weaker model of the same data: smaller, or trained for fewer steps.",
+            )
+
     def denoise(
-        self, label: Tensor | None = None, *, guidance: float = 1.0, clip: tuple[float, float] | None = None
+        self,
+        label: Tensor | None = None,
+        *,
+        guidance: float = 1.0,
+        interval: Interval = EVERYWHERE,
+        guide: Loaded | None = None,
+        clip: tuple[float, float] | None = None,
     ) -> Denoise:
-        """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units)."""
+        """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units).
+
+        The guidance is classifier-free, or by the weaker model `guide`; see `check_guide`.
+        """
         denoise: Denoise = partial(self.denoiser, label=label)
-        if label is not None and guidance != 1:
-            denoise = Guided(self.denoiser, label, guidance)  # type: ignore[arg-type]
+        if guide is not None:
+            self.check_guide(guide)
+            weak = partial(guide.denoiser, label=label if guide.conditional else None)
+            denoise = Autoguided(denoise, weak, guidance, interval)
+        elif label is not None and guidance != 1:
+            denoise = Guided(self.denoiser, label, guidance, interval)  # type: ignore[arg-type]
         if clip is not None:
             low, high = ((bound - self.shift) / self.scale for bound in clip)
             return Clipped(denoise, low, high)
@@ -129,12 +164,12 @@ class Loaded:
         sampler: Sampler | None = None,
         levels: list[Level] | None = None,
         label: Tensor | None = None,
-        guidance: float = 1.0,
-        clip: tuple[float, float] | None = None,
         device: torch.device | str | None = None,
+        **options: Any,
     ) -> Iterator[Frame]:
         """Yield the sampler's frames, preceded by the starting noise, in data units: sample i is seed i's alone.
 
+        `options` are those of `denoise`: guidance, interval, guide, clip.
         Raises ToydiffError if the network returns a number that is not finite, naming the level.
         """
         seeds = torch.as_tensor(seeds, dtype=torch.int64)
@@ -151,7 +186,7 @@ class Loaded:
         x = noise()
         if not unit_prior:
             x = input_scale(levels[0], self.config.sigma_data) * x
-        denoise = self.denoise(None if label is None else label.to(device), guidance=guidance, clip=clip)
+        denoise = self.denoise(None if label is None else label.to(device), **options)
         with torch.no_grad():
             yield Frame(levels[0], self.to_data(x), self.to_data(torch.zeros_like(x)))
             for frame in sampler.trajectory(denoise, x, levels, noise):
@@ -165,7 +200,7 @@ class Loaded:
     def sample(self, n: int, *, seed: int = 0, label: str | int | None = None, **options: Any) -> Batch:
         """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
 
-        `options` are those of `frames` and `trajectory`: sampler, levels, guidance, clip, device, batch_size.
+        `options` are those of `frames`, `trajectory` and `denoise`: sampler, levels, guidance, clip, batch_size …
         """
         frames, labels = self.frames(torch.arange(seed, seed + n), label=label, **options)
         return Batch(frames[-1].x, labels)
@@ -258,3 +293,7 @@ def _exact(found: Found) -> Loaded:
     oracle: Any = Empirical(*data.fixed(), classes=len(data.label_names)) if at else data.exact()
     config = Run(data=data, sampling=Sampling(steps=40))
     return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + ", …" * (len(names) > 10) or "none"
