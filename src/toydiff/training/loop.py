@@ -34,6 +34,8 @@ class Training(Spec):
     batch_size: int = Field(512, ge=1, le=1_000_000)
     accumulate: int = Field(1, ge=1, le=65_536)
     density: AnyDensity = UniformTime()
+    stratified: bool = False
+    """Draw one level in each B-th of the density: the loss of a batch is less noisy (after Kingma et al. 2021)."""
     weight: AnyWeight = Uniform()
     optimizer: AnyOptimizer = AdamW()
     rate: AnyRate = CosineRate()
@@ -119,6 +121,7 @@ def fit(
         label_dropout=training.label_dropout,
         seed=seed,
         device=device,
+        stratified=training.stratified,
     )
     average = copy.deepcopy(denoiser).requires_grad_(False).eval()
     optimizer = training.optimizer.build(denoiser.parameters())
