@@ -175,6 +175,8 @@ class Loaded:
         seeds = torch.as_tensor(seeds, dtype=torch.int64)
         unit_prior = levels is None and self.config.sampling.prior == "unit"  # said of the run's own grid only
         sampler, levels = sampler or self.config.sampling.sampler, levels or self.config.levels()
+        if problem := self.config.cannot_sample(sampler):
+            raise ConfigurationError(*problem)
         device = device or self.device
         draws = 0
 

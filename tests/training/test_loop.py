@@ -240,7 +240,9 @@ def test_loss_and_gradient_norm_are_those_of_the_batch_in_model_units() -> None:
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 64])
-@pytest.mark.parametrize(("n", "draws"), [(None, {}), (100, {}), (100, {"stratified": True})])
+@pytest.mark.parametrize(
+    ("n", "draws"), [(None, {}), (100, {}), (100, {"stratified": True, "coupling": {"kind": "ot"}})]
+)
 def test_accumulation_is_the_whole_batch(accumulate: int, n: int | None, draws: dict[str, Any]) -> None:
     data = Gaussians(n=n)  # with n = 100 the second batch of an epoch has 36 rows
     whole = denoiser(data, classes=8)

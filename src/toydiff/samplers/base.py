@@ -35,6 +35,11 @@ class Sampler(Spec):
     evaluations: ClassVar[int] = 1
     """Evaluations of the denoiser a step (the last step may need fewer)."""
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether it draws noise on the way, which needs x̂_0 to be E[x_0 | x_t] of independent x_0 and eps."""
+        return False
+
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
     ) -> Iterator[Frame]:

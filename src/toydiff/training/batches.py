@@ -12,6 +12,7 @@ from torch import Tensor
 from toydiff.data.base import Data
 from toydiff.schedules import Level, Schedule
 from toydiff.training import streams
+from toydiff.training.couplings import Coupling, Independent
 from toydiff.training.densities import Density, stratified
 
 BLOCK_ELEMENTS = 1 << 20
@@ -42,8 +43,9 @@ class Batches:
         seed: int,
         device: torch.device,
         stratified: bool = False,
+        coupling: Coupling = Independent(),  # noqa: B008 — frozen
     ) -> None:
-        self.data, self.schedule, self.density = data, schedule, density
+        self.data, self.schedule, self.density, self.coupling = data, schedule, density, coupling
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.conditional, self.label_dropout, self.stratified = conditional, label_dropout, stratified
         self.block = max(1, min(64, BLOCK_ELEMENTS // (batch_size * math.prod(data.shape))))
@@ -70,7 +72,7 @@ class Batches:
             label = None
         elif label is not None:
             label = torch.where(dropped[k, :size], len(self.data.label_names), label)
-        return TrainingBatch(x0, level[k, :size], eps[k, :size], label)
+        return TrainingBatch(x0, level[k, :size], self.coupling(x0, eps[k, :size], label), label)
 
     def _draw_block(self, block: int) -> tuple[Tensor | None, Tensor | None, Level, Tensor, Tensor]:
         """Draw all of a block of steps; blocks begin at fixed steps, so that a resumed run draws the same ones."""

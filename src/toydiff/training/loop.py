@@ -17,6 +17,7 @@ from toydiff.denoiser import AnyWeight, Denoiser, Uniform, unlearnable
 from toydiff.errors import ConfigurationError
 from toydiff.spec import Spec
 from toydiff.training.batches import Batches, TrainingBatch, steps_per_epoch
+from toydiff.training.couplings import AnyCoupling, Independent
 from toydiff.training.densities import AnyDensity, UniformTime
 from toydiff.training.ema import EMA
 from toydiff.training.guard import Guard
@@ -36,6 +37,7 @@ class Training(Spec):
     density: AnyDensity = UniformTime()
     stratified: bool = False
     """Draw one level in each B-th of the density: the loss of a batch is less noisy (after Kingma et al. 2021)."""
+    coupling: AnyCoupling = Independent()
     weight: AnyWeight = Uniform()
     optimizer: AnyOptimizer = AdamW()
     rate: AnyRate = CosineRate()
@@ -122,6 +124,7 @@ def fit(
         seed=seed,
         device=device,
         stratified=training.stratified,
+        coupling=training.coupling,
     )
     average = copy.deepcopy(denoiser).requires_grad_(False).eval()
     optimizer = training.optimizer.build(denoiser.parameters())
