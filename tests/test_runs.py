@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -209,6 +210,20 @@ def test_exact_denoisers_are_the_data_sets_own_in_model_units(kind: str) -> None
     in_model = (x_t - level.alpha * loaded.shift.double()) / loaded.scale
     expected = (data.exact()(x_t, level) - loaded.shift.double()) / loaded.scale  # type: ignore[attr-defined]
     torch.testing.assert_close(loaded.denoiser(in_model, inside), expected, atol=1e-5, rtol=0)
+
+
+def test_likelihoods_come_in_data_units() -> None:
+    """The exact denoiser's flow has the data's own density: the logarithm of the scale is in it."""
+    loaded = load("exact:gaussians")
+    batch = loaded.data.draw(50, torch.Generator().manual_seed(0))
+    x, truth = batch.x, loaded.data.log_prob(batch.x)
+    torch.testing.assert_close(loaded.log_prob(x), truth, atol=0.01, rtol=0)
+    conditional = loaded.log_prob(x[:5], batch.label[:5], steps=50)  # type: ignore[index]
+    torch.testing.assert_close(conditional, truth[:5] + math.log(8), atol=0.05, rtol=0)  # the modes lie well apart
+    guess, exact = (loaded.log_prob(x, steps=20, probes=probes) for probes in (4, None))
+    assert abs((guess - exact).mean()) < 3 * (guess - exact).std() / 50**0.5
+    assert torch.equal(guess, loaded.log_prob(x, steps=20, probes=4))
+    assert not torch.equal(guess, loaded.log_prob(x, steps=20, probes=4, seed=1))
 
 
 def test_the_exact_denoiser_of_points_samples_those_points() -> None:

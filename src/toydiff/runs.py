@@ -20,6 +20,7 @@ from toydiff.denoiser import Denoise, Denoiser, input_scale
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
 from toydiff.guidance import EVERYWHERE, Autoguided, Clipped, Guided, Interval
+from toydiff.likelihood import log_prob
 from toydiff.names import Found, find, runs_dir
 from toydiff.oracle import Empirical, ExactDenoiser
 from toydiff.samplers import Frame, Sampler
@@ -234,6 +235,25 @@ class Loaded:
             for same in zip(*batches, strict=True)
         ]
         return frames, torch.cat(labels) if labels else None
+
+    def log_prob(
+        self, x: Tensor, label: Tensor | None = None, *, steps: int = 200, probes: int | None = None, seed: int = 0
+    ) -> Tensor:
+        """Return log p(x), (B,) nats in data units, under the model's probability-flow ODE: log p(z) − D log scale.
+
+        `probes` Rademacher vectors a point estimate the trace; None computes it exactly, one derivative a coordinate.
+        """
+        z, v = ((x - self.shift) / self.scale).to(self.device), None
+        if probes is not None:
+            address: dict[str, Any] = {
+                "seed": seed,
+                "step": torch.arange(probes)[:, None],
+                "index": torch.arange(len(x)),
+            }
+            v = (streams.uniform(self.data.shape, stream="probes", **address) > 0.5).to(z) * 2 - 1
+        denoise = self.denoise(None if label is None else label.to(self.device))
+        log_p = log_prob(denoise, z, self.schedule, steps=steps, probes=v, sigma_data=self.config.sigma_data)
+        return log_p.cpu() - x[0].numel() * math.log(self.scale)
 
     def to_data(self, x: Tensor) -> Tensor:
         """Return model units in the data's: x · scale + shift."""
