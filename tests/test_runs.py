@@ -20,7 +20,7 @@ from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.names import Found
 from toydiff.networks import MLP
 from toydiff.runs import Loaded, load, run_of
-from toydiff.samplers import DDIM, DDPM, Heun, noise_levels
+from toydiff.samplers import DDIM, DDPM, Heun, Sampler
 from toydiff.schedules import Level, Linear, LogLinear
 from toydiff.spec import kinds
 from toydiff.training import streams
@@ -226,13 +226,17 @@ def test_likelihoods_come_in_data_units() -> None:
     assert not torch.equal(guess, loaded.log_prob(x, steps=20, probes=4, seed=1))
 
 
-def test_the_exact_denoiser_of_points_samples_those_points() -> None:
-    loaded = load("exact:moons@20")
-    points, levels = Moons(n=20).fixed(), noise_levels(loaded.schedule, 200)
-    x = loaded.sample(100, sampler=DDIM(), levels=levels).x
-    assert torch.cdist(x, points.x).amin(1).max() < 0.001
+@pytest.mark.parametrize("sampler", [Heun(), DDIM(), DDPM()], ids=lambda sampler: sampler.kind)
+def test_the_exact_denoiser_of_points_samples_those_points(sampler: Sampler) -> None:
+    """It has memorised them: nothing else comes out, whatever the sampler, and it says so."""
+    loaded, points = load("exact:moons@200"), Moons(n=200).fixed()
+    assert "it has memorised them" in loaded.found.why and loaded.denoiser.memorises  # type: ignore[attr-defined]
+    assert not load("exact:moons").denoiser.memorises  # type: ignore[attr-defined]
+    away = torch.cdist(loaded.sample(300, sampler=sampler).x.double(), points.x.double())
+    assert away.amin(1).max() < 1e-5
+    assert len(away.argmin(1).unique()) > 100  # and all of them may: 200 · (1 − e^−1.5) = 155 are expected
     for label in (0, 1):
-        near = loaded.sample(30, label=str(label), sampler=DDIM(), levels=levels).x
+        near = loaded.sample(30, label=str(label), sampler=sampler).x
         assert (points.label[torch.cdist(near, points.x).argmin(1)] == label).all()  # type: ignore[index]
 
 

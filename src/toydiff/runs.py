@@ -313,7 +313,8 @@ def _exact(found: Found) -> Loaded:
     kind, at, count = found.value.partition("@")
     data: Data = kinds(AnyData)[kind].model_validate({"n": int(count) if at else None})  # type: ignore[assignment]
     oracle: Any = Empirical(*data.fixed(), classes=len(data.label_names)) if at else data.exact()
-    config = Run(data=data, sampling=Sampling(steps=40))
+    spacing = "karras" if oracle.memorises else "trailing"  # down to where the nearest sample alone is left
+    config = Run(data=data, sampling=Sampling(steps=40, spacing=spacing))
     return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)
 
 
