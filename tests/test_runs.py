@@ -6,8 +6,6 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -191,9 +189,8 @@ def test_a_guide_of_other_data_is_refused(made: Loaded, tmp_path: Path, data: Ga
 
 
 def test_a_guide_of_another_shape_is_refused(made: Loaded) -> None:
-    pictures: Any = SimpleNamespace(data=SimpleNamespace(shape=(1, 8, 8)), model=RUN.model)
-    with pytest.raises(ConfigurationError, match=r"samples have shape \(1, 8, 8\), not \(2,\)"):
-        made.check_guide(replace(made, config=pictures))
+    with pytest.raises(ConfigurationError, match=r"samples have shape \(1, 32, 32\), not \(2,\)"):
+        made.denoise(guidance=2, guide=load("exact:shapes@3"))
 
 
 # ── exact denoisers ──────────────────────────────────────────────────────────────────────────────────────────────────

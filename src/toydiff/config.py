@@ -143,9 +143,10 @@ class Run(Spec):
         """Length of the training run."""
         return self.training.total_steps(self.data.n)
 
-    def levels(self) -> list[Level]:
-        """Return the sampling grid."""
-        return noise_levels(self.schedule, self.sampling.steps, self.sampling.spacing, self.sampling.start)
+    def levels(self, start: float | None = None) -> list[Level]:
+        """Return the sampling grid, from the time `start` if given."""
+        begin = self.sampling.start if start is None else start
+        return noise_levels(self.schedule, self.sampling.steps, self.sampling.spacing, begin)
 
     def build(self, device: str = "cpu") -> Denoiser:
         """Return the untrained denoiser; its first weights are a function of the seed alone ("meta": shapes only)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from toydiff.denoiser import Denoise, Denoiser
+from toydiff.errors import ConfigurationError
 from toydiff.schedules import Level
 
 Interval = tuple[float, float]
@@ -79,3 +81,38 @@ class Clipped:
 
     def __call__(self, x: Tensor, level: Level) -> Tensor:
         return torch.clamp(self.denoise(x, level), torch.as_tensor(self.low).to(x), torch.as_tensor(self.high).to(x))
+
+
+class Units(NamedTuple):
+    """What a model knows its data by: a name to call it, their shape, labels if it takes any, shift and scale."""
+
+    name: str
+    shape: tuple[int, ...]
+    labels: tuple[str, ...]
+    shift: Tensor
+    scale: float
+
+
+def check_guide(model: Units, guide: Units) -> None:
+    """Raise ConfigurationError, saying what differs, unless `guide` is a model of the same data in the same units.
+
+    It may be unconditional, and of another schedule, target and network.
+    """
+    problem = ""
+    if guide.shape != model.shape:
+        problem = f"its samples have shape {guide.shape}, not {model.shape}"
+    elif guide.labels and model.labels and guide.labels != model.labels:
+        problem = f"its labels are {_listed(guide.labels)}, not {_listed(model.labels)}"
+    elif abs(guide.scale - model.scale) > 1e-5 * model.scale:
+        problem = f"its data have scale {guide.scale:.6g}, not {model.scale:.6g}"
+    elif (away := float((guide.shift - model.shift).abs().max())) > 1e-5 * model.scale:
+        problem = f"its data are shifted by {away:.2g}"
+    if problem:
+        raise ConfigurationError(
+            f"`{guide.name}` cannot guide `{model.name}`: {problem}",
+            "A guide is a weaker model of the same data: smaller, or trained for fewer steps.",
+        )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + ", …" * (len(names) > 10)

@@ -17,9 +17,10 @@ from toydiff import checkpoint as checkpoints
 from toydiff.config import Run, Sampling
 from toydiff.data import AnyData, Batch, Data
 from toydiff.denoiser import Denoise, Denoiser, input_scale
+from toydiff.editing import Edit
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
-from toydiff.guidance import EVERYWHERE, Autoguided, Clipped, Guided, Interval
+from toydiff.guidance import EVERYWHERE, Autoguided, Clipped, Guided, Interval, Units, check_guide
 from toydiff.likelihood import log_prob
 from toydiff.names import Found, find, runs_dir
 from toydiff.oracle import Empirical, ExactDenoiser
@@ -111,27 +112,11 @@ class Loaded:
             raise ConfigurationError(f"{scale:g} is no scale of guidance", "For example: --guidance 3")
         return scale
 
-    def check_guide(self, guide: Loaded) -> None:
-        """Raise ConfigurationError, saying what differs, unless `guide` is a model of the same data in the same units.
-
-        It may be unconditional, and of another schedule, target and network.
-        """
-        mine, its = self.data, guide.data
-        both = self.conditional and guide.conditional
-        problem = ""
-        if its.shape != mine.shape:
-            problem = f"its samples have shape {its.shape}, not {mine.shape}"
-        elif both and its.label_names != mine.label_names:
-            problem = f"its labels are {_listed(its.label_names)}, not {_listed(mine.label_names)}"
-        elif abs(guide.scale - self.scale) > 1e-5 * self.scale:
-            problem = f"its data have scale {guide.scale:.6g}, not {self.scale:.6g}"
-        elif (away := float((guide.shift - self.shift).abs().max())) > 1e-5 * self.scale:
-            problem = f"its data are shifted by {away:.2g}"
-        if problem:
-            raise ConfigurationError(
-                f"`{shown(guide.name)}` cannot guide `{shown(self.name)}`: {problem}",
-                "A guide is a weaker model of the same data: smaller, or trained for fewer steps.",
-            )
+    @property
+    def units(self) -> Units:
+        """What a model that guides another must have in common with it."""
+        labels = self.data.label_names if self.conditional else ()
+        return Units(shown(self.name), self.data.shape, labels, self.shift, self.scale)
 
     def denoise(
         self,
@@ -144,11 +129,11 @@ class Loaded:
     ) -> Denoise:
         """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units).
 
-        The guidance is classifier-free, or by the weaker model `guide`; see `check_guide`.
+        The guidance is classifier-free, or by the weaker model `guide`; see `guidance.check_guide`.
         """
         denoise: Denoise = partial(self.denoiser, label=label)
         if guide is not None:
-            self.check_guide(guide)
+            check_guide(self.units, guide.units)
             weak = partial(guide.denoiser, label=label if guide.conditional else None)
             denoise = Autoguided(denoise, weak, guidance, interval)
         elif label is not None and guidance != 1:
@@ -166,30 +151,39 @@ class Loaded:
         levels: list[Level] | None = None,
         label: Tensor | None = None,
         device: torch.device | str | None = None,
+        edit: Edit = Edit(),  # noqa: B008 — frozen
         **options: Any,
     ) -> Iterator[Frame]:
-        """Yield the sampler's frames, preceded by the starting noise, in data units: sample i is seed i's alone.
+        """Yield the sampler's frames, preceded by the start, in data units: sample i is seed i's alone.
 
-        `options` are those of `denoise`: guidance, interval, guide, clip.
+        `edit` begins from data instead of noise; `options` are those of `denoise`: guidance, interval, guide, clip.
         Raises ToydiffError if the network returns a number that is not finite, naming the level.
         """
         seeds = torch.as_tensor(seeds, dtype=torch.int64)
         unit_prior = levels is None and self.config.sampling.prior == "unit"  # said of the run's own grid only
-        sampler, levels = sampler or self.config.sampling.sampler, levels or self.config.levels()
+        sampler, levels = sampler or self.config.sampling.sampler, levels or self.config.levels(edit.strength)
         if problem := self.config.cannot_sample(sampler):
             raise ConfigurationError(*problem)
+        if edit.init is not None and not self.config.training.coupling.tweedie:
+            raise ConfigurationError(
+                "data with noise on them are nothing that a model trained with optimal transport has seen",
+                "Edit with a model of the coupling `independent`.",
+            )
+        edit.check(self.data.shape, len(seeds))
         device = device or self.device
         draws = 0
 
         def noise(like: Tensor | None = None) -> Tensor:
             nonlocal draws
             draws += 1
-            return streams.normal(self.data.shape, seed=seeds, stream="sample", step=draws, device=device)
+            draw = partial(streams.normal, self.data.shape, stream="sample", step=draws, device=device)
+            return edit.noise(lambda seeds: draw(seed=seeds), seeds)
 
-        x = noise()
-        if not unit_prior:
-            x = input_scale(levels[0], self.config.sigma_data) * x
+        eps = noise()
+        x = eps if unit_prior else input_scale(levels[0], self.config.sigma_data) * eps
         denoise = self.denoise(None if label is None else label.to(device), **options)
+        if edit.init is not None:
+            x, denoise = edit.begin(x, eps, levels[0], (edit.init - self.shift) / self.scale, denoise)
         with torch.no_grad():
             yield Frame(levels[0], self.to_data(x), self.to_data(torch.zeros_like(x)))
             for frame in sampler.trajectory(denoise, x, levels, noise):
@@ -203,7 +197,7 @@ class Loaded:
     def sample(self, n: int, *, seed: int = 0, label: str | int | None = None, **options: Any) -> Batch:
         """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
 
-        `options` are those of `frames`, `trajectory` and `denoise`: sampler, levels, guidance, clip, batch_size …
+        `options` are those of `frames`, `trajectory` and `denoise`: sampler, levels, edit, guidance, clip …
         """
         frames, labels = self.frames(torch.arange(seed, seed + n), label=label, **options)
         return Batch(frames[-1].x, labels)
@@ -216,18 +210,23 @@ class Loaded:
         levels: list[Level] | None = None,
         label: str | int | None = None,
         batch_size: int = 4096,
+        edit: Edit = Edit(),  # noqa: B008 — frozen
         **options: Any,
     ) -> tuple[list[Frame], Tensor | None]:
         """Return the frames numbered `keep` (0: the starting noise, −1: the samples), on the CPU, and any labels.
 
-        Batches bound the memory; a sample is its seed's alone, whatever the batch.
+        Batches bound the memory; a sample is its seed's alone, whatever the batch. Edits draw no labels by themselves:
+        what they begin from may be of any class.
         """
-        count = len(levels or self.config.levels())
+        if self.conditional and label is None and edit.departs:
+            label = "none"
+        edit.check(self.data.shape, len(seeds))
+        count = len(levels or self.config.levels(edit.strength))
         wanted = {k % count for k in keep}
         batches, labels = [], []
-        for part in torch.split(seeds, batch_size):
-            chosen = self.labels(label, part)
-            path = self.trajectory(part, levels=levels, label=chosen, **options)
+        for rows in torch.split(torch.arange(len(seeds)), batch_size):
+            chosen = self.labels(label, seeds[rows])
+            path = self.trajectory(seeds[rows], levels=levels, label=chosen, edit=edit[rows], **options)
             batches.append([Frame(f.level, f.x.cpu(), f.x0.cpu()) for k, f in enumerate(path) if k in wanted])
             labels += [] if chosen is None else [chosen]
         frames = [
@@ -316,7 +315,3 @@ def _exact(found: Found) -> Loaded:
     spacing = "karras" if oracle.memorises else "trailing"  # down to where the nearest sample alone is left
     config = Run(data=data, sampling=Sampling(steps=40, spacing=spacing))
     return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + ", …" * (len(names) > 10) or "none"

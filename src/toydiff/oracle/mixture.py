@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -40,15 +41,26 @@ class Mixture(ExactDenoiser):
         chunk = max(64, min(_CHUNK, _CHUNK_NUMBERS // flat.shape[1]))
         self._parts = [slice(start, start + chunk) for start in range(0, len(means), chunk)]
         # distances are expanded, |x|² − 2 x·m + |m|²: about the centre little cancels, and float64 carries the rest
-        self._centre = torch.stack([flat[part].sum(0, dtype=torch.float64) for part in self._parts]).sum(0) / len(flat)
-        self._square = torch.cat([(flat[part].double() - self._centre).square().sum(1) for part in self._parts])
+        total = mean = torch.zeros(flat.shape[1], dtype=torch.float64, device=flat.device)
+        for part, values in self._widened(flat):
+            total, mean = total + values.sum(0), mean + self.weights[part] @ values
+        self._centre = total / len(flat)
+        self._square = torch.empty(len(flat), dtype=torch.float64, device=flat.device)
+        for part, values in self._widened(flat):
+            self._square[part] = values.sub_(self._centre).square_().sum(1)
         self._cost = min(len(means), chunk)
         if flat.shape[1] > 16:  # widening pictures to float64 costs more than a cache miss: taller blocks
             self._cost = max(1, self._cost // 4, flat.shape[1] // 4)
-        mean = torch.stack([self.weights[part] @ flat[part].double() for part in self._parts]).sum(0)
         self.mean = mean.reshape(self.shape)
         spread = self.weights @ (self._square / flat.shape[1] + self.stds**2)
         self.rms = float((spread - (mean - self._centre).square().mean()).clamp(min=0).sqrt())
+
+    def _widened(self, flat: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the components a chunk at a time in float64, each in the same memory: new pieces of it leave holes."""
+        buffer = torch.empty(self._parts[0].stop, flat.shape[1], dtype=torch.float64, device=flat.device)
+        for part in self._parts:
+            rows = flat[part]
+            yield part, buffer[: len(rows)].copy_(rows)
 
     def _need_density(self, level: Level) -> None:
         if bool((self.stds == 0).any() and (level.sigma == 0).any()):
