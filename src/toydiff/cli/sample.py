@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import options
+from toydiff.cli import editing, options
 from toydiff.cli.sampling import check_sampler_words, described, with_sampling
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, did_you_mean
@@ -38,12 +38,18 @@ def sample(
     spacing: options.Spacing = None,
     eta: Annotated[float | None, typer.Option(help="Noise of ddim: 0 deterministic, 1 as DDPM.")] = None,
     guidance: options.Guidance = None,
-    label: options.Label = None,
+    guidance_interval: editing.IntervalOption = None,
+    guide: editing.GuideOption = None,
+    label: Annotated[str | None, typer.Option(help="Class to sample, by name or number; all: -n of each.")] = None,
     weights: options.Weights = "ema",
     clip: Annotated[
         str | None, typer.Option(help="Clip the estimate of x_0 to a range: -1,1.", metavar="LOW,HIGH")
     ] = None,
     seed: options.Seed = None,
+    init: editing.InitOption = None,
+    strength: editing.StrengthOption = None,
+    mask: editing.MaskOption = None,
+    interpolate: editing.InterpolateOption = None,
     show_process: Annotated[bool, typer.Option("--show-process", help="Picture the way from noise to data.")] = False,
     sets: options.Set = None,
     output: options.Output = None,
@@ -67,37 +73,49 @@ def sample(
     )
     if show_process and out.suffix != ".png":
         raise ConfigurationError(f"--show-process draws a picture, not {out.suffix}", "Give -o something.png.")
-    bounds = parse_clip(clip)
-    first, count = options.parse_seeds(seed, n, 0 if seed and "-" in seed else 2000)
+    bounds, interval = parse_clip(clip), editing.parse_interval(guidance_interval)
+    editing.check_words(guidance, guidance_interval, guide, init, mask)
+    ends = editing.parse_interpolate(interpolate, seed)
+    default = editing.WAY if ends else 2000
+    first, count = options.parse_seeds(str(ends[0]) if ends else seed, n, 0 if seed and "-" in seed else default)
+    weaker = find(guide, runs_dir(runs)) if guide is not None else None
     refuse_existing(out)
     check_writable(out)
     talk.note(f"sampling from {found.why}")
 
-    import torch
-
     from toydiff.data import Batch
+    from toydiff.guidance import EVERYWHERE
     from toydiff.runs import load
 
     where = options.choose_device(device)
     loaded = load(found, weights=weights, device=where)
     loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
-    seeds, scale = torch.arange(first, first + count), loaded.guidance(guidance)
+    by = load(weaker, device=where) if weaker else None
+    scale = loaded.guidance(guidance, by)
+    start = editing.beginning(
+        loaded, first, count, ends, label, init, strength, mask, free=n is None and not (seed and "-" in seed)
+    )
+    if scale != 1 and by is None and start.label in (None, "none") and (start.edit.departs or start.label):
+        raise ConfigurationError("--guidance leads towards a class, and there is none", "Add --label, or --guide NAME.")
     last = loaded.config.sampling.steps
     panels = sorted({round(k * last / (PANELS - 1)) for k in range(PANELS)}) if show_process else [last]
     keep = sorted({*panels, *(min(k + 1, last) for k in panels)})  # a frame's x̂_0 was made at the level before it
-    frames, labels = loaded.frames(seeds, keep=keep, label=label, guidance=scale, clip=bounds, device=where)
+    guided: dict[str, Any] = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
+    frames, labels = loaded.frames(
+        start.seeds, keep=keep, label=start.label, edit=start.edit, clip=bounds, device=where, **guided
+    )
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
-    text = {"toydiff": command, "seeds": f"{first}-{first + count - 1}", "sampler": described(loaded)}
+    text = {"toydiff": command, "seeds": start.said, "sampler": described(loaded)}
     samples = Batch(frames[-1].x, labels)
     kept = dict(zip(keep, frames, strict=True))
     strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
-    write(loaded, samples, seeds, strip, out, text)
+    write(loaded, samples, start.seeds, strip, out, text)
     talk.result(
-        f"{shown(out)}: {count:,} samples of {shown(loaded.name)}, {described(loaded)}",
+        f"{shown(out)}: {len(start.seeds):,} samples of {shown(loaded.name)}, {described(loaded)}",
         {
             "output": str(out),
-            "n": count,
-            "seeds": [first, first + count - 1],
+            "n": len(start.seeds),
+            "seeds": start.ends,
             "sampler": described(loaded),
             "model": loaded.name,
         },

@@ -95,14 +95,14 @@ class Loaded:
     def _label_frequencies(self) -> Tensor:
         return self.data.label_frequencies()
 
-    def guidance(self, scale: float | None) -> float:
-        """Return the guidance scale, 1 for None; ConfigurationError for a model without classes or no number."""
+    def guidance(self, scale: float | None, guide: Loaded | None = None) -> float:
+        """Return the guidance scale, 1 for None; ConfigurationError for what nothing can guide, or no number."""
         if scale is None:
             return 1.0
-        if not self.conditional:
+        if not self.conditional and guide is None:
             raise ConfigurationError(
                 f"`{shown(self.name)}` cannot be guided: it was trained without classes",
-                "Train with --set model.conditional=true.",
+                "Train with --set model.conditional=true, or guide it by a weaker model: --guide NAME",
             )
         if not math.isfinite(scale):
             raise ConfigurationError(f"{scale:g} is no scale of guidance", "For example: --guidance 3")
@@ -204,7 +204,7 @@ class Loaded:
         *,
         keep: Iterable[int] = (-1,),
         levels: list[Level] | None = None,
-        label: str | int | None = None,
+        label: str | int | Tensor | None = None,
         batch_size: int = 4096,
         edit: Edit = Edit(),  # noqa: B008 — frozen
         **options: Any,
@@ -221,7 +221,7 @@ class Loaded:
         wanted = {k % count for k in keep}
         batches, labels = [], []
         for rows in torch.split(torch.arange(len(seeds)), batch_size):
-            chosen = self.labels(label, seeds[rows])
+            chosen = label[rows] if isinstance(label, Tensor) else self.labels(label, seeds[rows])
             path = self.trajectory(seeds[rows], levels=levels, label=chosen, edit=edit[rows], **options)
             batches.append([Frame(f.level, f.x.cpu(), f.x0.cpu()) for k, f in enumerate(path) if k in wanted])
             labels += [] if chosen is None else [chosen]
