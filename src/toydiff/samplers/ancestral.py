@@ -20,10 +20,6 @@ class DDPM(Sampler):
     variance: Literal["posterior", "beta"] = "posterior"
     order: ClassVar[int] = 1
 
-    @property
-    def stochastic(self) -> bool:
-        return True
-
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
     ) -> Iterator[Frame]:

@@ -21,10 +21,6 @@ class DDIM(Sampler):
     eta: float = Field(0.0, ge=0, le=1)
     order: ClassVar[int] = 1
 
-    @property
-    def stochastic(self) -> bool:
-        return self.eta > 0
-
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
     ) -> Iterator[Frame]:
