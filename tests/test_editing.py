@@ -159,11 +159,20 @@ def test_points_are_inpainted_too() -> None:
         ({"init": torch.zeros(1, 1, 8, 8), "strength": 0.5}, r"has shape \(1, 8, 8\), the data \(2,\)"),
         ({"init": torch.zeros(4, 2), "strength": 0.5}, "3 samples cannot begin from 4"),
         ({"init": torch.zeros(1, 2), "mask": torch.ones(3) > 0}, r"the mask has shape \(3,\), the data \(2,\)"),
+        ({"init": torch.zeros(1, 2), "mask": torch.ones(1) > 0}, r"the mask has shape \(1,\), the data \(2,\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(parts: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         load("exact:moons").sample(3, edit=Edit(**parts))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(1, 8, 8), (3, 8, 8), (8, 8)])
+def test_one_mask_serves_all_channels(size: tuple[int, ...]) -> None:
+    edit = Edit(init=torch.zeros(1, 3, 8, 8), mask=torch.ones(size, dtype=torch.bool))
+    edit.check((3, 8, 8), 4)
+    with pytest.raises(ConfigurationError, match="the mask has shape"):
+        Edit(init=torch.zeros(1, 3, 8, 8), mask=torch.ones(8) > 0).check((3, 8, 8), 4)
 
 
 # ── between two seeds ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ class Edit:
     """What sampling begins from besides the noise of its seeds, in the units of the data.
 
     init (1 or B, *shape): x_t = alpha · init + sigma · eps at the time `strength` ∈ (0, 1] (Meng et al. 2022).
-    mask, broadcastable to `shape` and true where samples are painted anew: the rest stays `init`, see `Inpainted`.
+    mask (*shape), one for all channels (H, W) or (1, H, W): true where samples are painted anew; see `Inpainted`.
     Without a strength what is painted begins as pure noise. towards (B,), weight (B,): see `between`.
     Raises ConfigurationError for parts that do not go together.
     """
@@ -63,13 +63,11 @@ class Edit:
             raise ConfigurationError(
                 f"{n} samples cannot begin from {len(self.init)}", f"Give one for all, or ask for {len(self.init)}."
             )
-        if self.mask is not None:
-            try:
-                self.mask.expand(shape)
-            except RuntimeError:
-                raise ConfigurationError(
-                    f"the mask has shape {tuple(self.mask.shape)}, the data {shape}", "Give a mask of their size."
-                ) from None
+        fitting = (shape, (1, *shape[1:]), shape[1:]) if len(shape) == 3 else (shape,)
+        if self.mask is not None and tuple(self.mask.shape) not in fitting:
+            raise ConfigurationError(
+                f"the mask has shape {tuple(self.mask.shape)}, the data {shape}", "Give a mask of their size."
+            )
 
     def begin(self, x: Tensor, eps: Tensor, level: Level, init: Tensor, denoise: Denoise) -> tuple[Tensor, Denoise]:
         """Return x_t and the denoiser to begin with at `level`, in the units of the model, as `init` now is.
