@@ -154,7 +154,7 @@ def test_all_errors_are_told_at_once_each_with_its_path() -> None:
     [
         ("seed=x", "seed = 'x': should be a whole number"),
         ("training.clip=-1", "training.clip = -1: should be greater than 0"),
-        ("training.precision=half", "'float32' or 'bfloat16'"),
+        ("training.precision=half", "'float32', 'bfloat16' or 'auto'"),
         ("data.knid=moons", "data.knid: unknown key. Did you mean `kind`?"),
         ("data.nosie=1", "data.nosie: unknown key. Did you mean `noise`?"),
         ("sampling.sampler.kind=hein", "Did you mean `heun`?"),

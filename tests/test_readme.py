@@ -12,8 +12,9 @@ import torch
 
 from toydiff.metrics.points import energy_distance
 from toydiff.oracle import Gaussian
-from toydiff.samplers import noise_levels
+from toydiff.samplers import AnySampler, noise_levels
 from toydiff.schedules import Flow
+from toydiff.spec import kinds
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -64,20 +65,36 @@ def test_one_class_and_one_name_reach_the_command_line(tmp_path, consistency):
         )
     )
     union = tmp_path / "toydiff" / "samplers" / "__init__.py"
-    text = union.read_text().replace(
-        "AnySampler = Annotated[DDPM",
+    text = re.sub(
+        r"AnySampler = Annotated\[\s*DDPM",
         "from toydiff.samplers.consistency import Consistency\nAnySampler = Annotated[Consistency | DDPM",
+        union.read_text(),
     )
     union.write_text(text)
 
-    def run(*words):
+    def python(*words):
         return subprocess.run(
-            [sys.executable, "-m", "toydiff", *words],
+            [sys.executable, *words],
             cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "PATH": "", "OMP_NUM_THREADS": "1"},
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
+
+    def run(*words):
+        return python("-m", "toydiff", *words)
 
     assert "Estimates x_0 and adds fresh noise" in run("inspect", "samplers")
     assert "consistency, 5 steps" in run(
         "sample", "exact:moons", "--sampler", "consistency:5", "-n", "50", "-o", "x.npz"
     )
+    complete = "from toydiff.cli.options import complete_sampler; print(complete_sampler('cons'))"
+    assert python("-c", complete).strip() == "['consistency']"
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    shutil.copy(ROOT / "tests" / "samplers" / "test_every_sampler.py", tmp_path)
+    tests = python("-m", "pytest", "--collect-only", "-q", "test_every_sampler.py").split("\n")
+    for oracle in ("one_frame_a_step", "a_trajectory_is_lazy", "the_variance_converges", "a_mixture_keeps"):
+        assert any(oracle in test and "consistency" in test for test in tests), oracle
+
+
+def test_the_readme_names_every_sampler():
+    (row,) = re.findall(r"^\| samplers \|.*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert all(f"`{kind}`" in row for kind in kinds(AnySampler))

@@ -99,6 +99,11 @@ class Run(Spec):
             self.levels()
         except ConfigurationError as error:
             problems.append(f"sampling: {error.message}. {error.hint}")
+        if self.sampling.steps < (fewest := self.sampling.sampler.fewest_steps):
+            problems.append(
+                f"sampling.steps: {self.sampling.steps} of `{self.sampling.sampler.kind}` would be nothing but "
+                f"Euler's. Take at least {fewest}, or the sampler `euler`."
+            )
         try:
             self.training.total_steps(self.data.n)
         except ConfigurationError as error:

@@ -133,7 +133,7 @@ def make(fixture: str, here: Path, trained: Path) -> None:
 
 
 LONG = "n" * 300
-PRESETS = "Known: checkerboard, gaussians, moons, swissroll, swissroll-cosine40"
+PRESETS = "Known: checkerboard, gaussians, moons, shapes32, shapes32-cond, shapes32-ddpm, swissroll, swissroll-cosine40"
 DATA = "Known: checkerboard, circles, gaussians, moons, pinwheel, shapes, spirals, swissroll"
 
 COMMANDS = [
@@ -167,7 +167,12 @@ TRAIN = [
     Row("train moons --batch-size -1", "", 2, "training.batch_size = -1: should be greater than or equal to 1"),
     Row("train moons --accumulate 1000000", "", 2, "training.accumulate = 1000000: should be less than or equal to"),
     Row("train moons --accumulate 1000", "", 2, "accumulate (1000) is larger than batch_size (512)"),
-    Row("train moons --precision float8", "", 2, "training.precision = 'float8': should be 'float32' or 'bfloat16'"),
+    Row(
+        "train moons --precision float8",
+        "",
+        2,
+        "training.precision = 'float8': should be 'float32', 'bfloat16' or 'auto'",
+    ),
     Row("train moons --lr nan", "", 2, "training.optimizer.lr = nan: should be a finite number"),
     Row("train moons --lr inf", "", 2, "training.optimizer.lr = inf: should be a finite number"),
     Row("train moons --lr -1", "", 2, "training.optimizer.lr = -1.0: should be greater than 0"),
@@ -421,6 +426,25 @@ SAMPLING = [
     Row("sample tiny -o x.png --sampler ddim:5 --steps 6", "run", 2, "--sampler ddim:5 and --steps 6 disagree"),
     Row("sample tiny -o x.png --sampler [bold]x", "run", 2, "unknown kind `[bold]x`"),
     Row("sample tiny -o x.png --eta 0.5", "run", 2, "the sampler `heun` takes no --eta | Samplers that do: ddim"),
+    Row(
+        "sample tiny -o x.png --sampler dpmpp_2m --eta 1", "run", 2, "`dpmpp_2m` takes no --eta | euler_ancestral, lang"
+    ),
+    Row("sample tiny -o x.png --sampler euler_ancestral --eta -1", "run", 2, "sampling.sampler.eta = -1.0"),
+    Row("sample tiny -o x.png --sampler dpmp_2m", "run", 2, "unknown kind `dpmp_2m`. Did you mean `dpmpp_2m`?"),
+    Row("sample tiny -o x.png --sampler dpmpp_3m:3", "run", 2, "3 of `dpmpp_3m` would be | at least 4 | `euler`"),
+    Row("sample tiny -o x.png --sampler unipc:3 --set sampler.p=3", "run", 2, "3 of `unipc` would be | at least 4"),
+    Row("sample tiny -o x.png --sampler rk45:1", "run", 2, "1 of `rk45` would be nothing but Euler's | at least 2"),
+    Row("sample tiny -o x.png --sampler unipc --set sampler.p=4", "run", 2, "sampling.sampler.p = 4: should be 2 or 3"),
+    Row("sample tiny -o x.png --sampler edm --set sampler.S_churn=-1", "run", 2, "sampling.sampler.S_churn = -1"),
+    Row(
+        "sample tiny -o x.png --sampler edm --set sampler.S_tmin=5 --set sampler.S_tmax=2",
+        "run",
+        2,
+        "S_tmin (5) must lie below S_tmax (2)",
+    ),
+    Row("sample tiny -o x.png --sampler langevin --set sampler.snr=1", "run", 2, "sampling.sampler.snr = 1: should be"),
+    Row("sample tiny -o x.png --sampler langevin --set sampler.corrections=0", "run", 2, "sampler.corrections = 0"),
+    Row("sample tiny -o x.png --sampler rk45 --set sampler.rtol=0", "run", 2, "sampling.sampler.rtol = 0: should be"),
     Row("sample tiny -o x.png --sampler ddim --eta 7", "run", 2, "sampling.sampler.eta = 7.0"),
     Row("sample tiny -o x.png --sampler ddim --eta nan", "run", 2, "sampling.sampler.eta = nan"),
     Row("sample tiny -o x.png --steps 0", "run", 2, "sampling.steps = 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_arrays_have_points_labels_and_seeds(with_run: Path, toydiff: Toydiff) -
     assert sampled(toydiff, "-n", "3", name="plain").keys() == {"x", "seed"}
 
 
-@pytest.mark.parametrize("sampler", ["heun:4", "ddim:4", "ddpm:4"])
+@pytest.mark.parametrize("sampler", ["heun:4", "ddim:4", "ddpm:4", "unipc:4", "langevin:4", "dpmpp_2m_sde:4"])
 def test_a_seed_gives_the_same_sample_in_any_company(sampler: str, with_run: Path, toydiff: Toydiff) -> None:
     many = sampled(toydiff, "--seed", "0-63", "--sampler", sampler)
     assert many["seed"].tolist() == list(range(64))
@@ -94,6 +95,17 @@ def test_options_change_what_they_say(with_run: Path, toydiff: Toydiff) -> None:
         label = () if "--label" in words else ("--label", "upper")
         assert not np.allclose(sampled(toydiff, "-n", "50", *label, *words)["x"], base["x"], atol=1e-4), words
     assert np.array_equal(sampled(toydiff, "-n", "50", "--label", "upper", "--guidance", "1")["x"], base["x"])
+
+
+def test_an_adaptive_sampler_says_what_it_took(with_run: Path, toydiff: Toydiff) -> None:
+    words = ("sample", "tiny", "-n", "20", "--sampler", "rk45:2", "--spacing", "log_snr", "-o")
+    done = toydiff(*words, "x.npz", "--json")
+    (count,) = re.findall(r"rk45 .*, 2 steps, log_snr, (\d+) evaluations$", json.loads(done.stdout)["sampler"])
+    less = toydiff(*words, "y.npz", "--set", "sampler.atol=0.01", "--set", "sampler.rtol=0.01").stdout
+    assert 7 < int(re.findall(r"(\d+) evaluations", less)[0]) < int(count)
+    film = toydiff("animate", "tiny", "to", "gif", "--sampler", "rk45", "--frames", "5", "-n", "9", "--size", "64")
+    assert re.search(r"rk45 .* evaluations", film.stdout)
+    assert "evaluations" not in toydiff("sample", "tiny", "-n", "3", "-o", "z.npz").stdout
 
 
 def test_csv_has_a_line_a_sample(with_run: Path, toydiff: Toydiff) -> None:

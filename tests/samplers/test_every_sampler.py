@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -17,16 +18,13 @@ from toydiff.spec import kinds
 
 
 def samplers() -> Iterator[Sampler]:
-    """Every kind as it comes and with each choice it offers."""
+    """Every kind as it comes, with each choice it offers, and with each example its fields give."""
     for cls in kinds(AnySampler).values():
         yield cls()  # type: ignore[misc]
         for field, info in cls.model_fields.items():
-            if get_origin(info.annotation) is Literal and field != "kind":
-                for choice in get_args(info.annotation):
-                    if choice != info.default:
-                        yield cls(**{field: choice})  # type: ignore[misc]
-            if field == "eta":
-                yield from (cls(**{field: eta}) for eta in (0.5, 1.0))  # type: ignore[misc]
+            choices = list(get_args(info.annotation)) if get_origin(info.annotation) is Literal else []
+            choices += [True, False] * (info.annotation is bool) + (info.examples or [])
+            yield from (cls(**{field: choice}) for choice in choices if choice != info.default)  # type: ignore[misc]
 
 
 def name(spec: Any) -> str:
@@ -100,7 +98,7 @@ def test_one_frame_a_step_each_at_its_level_the_last_clean(sampler: Sampler, sch
     assert all(frame.x.shape == frame.x0.shape == x.shape for frame in frames)
     assert all(frame.x.dtype == frame.x0.dtype == torch.float32 for frame in frames)
     assert all(frame.x.isfinite().all() for frame in frames)
-    assert len(calls) <= sampler.evaluations * steps
+    assert sampler.evaluations is None or len(calls) <= sampler.evaluations * steps
     assert torch.equal(x, before)  # the start belongs to the caller
     torch.testing.assert_close(frames[-1].x, frames[-1].x0)  # the last step lands on its x̂_0
 
@@ -116,7 +114,7 @@ def test_a_trajectory_is_lazy(sampler: Sampler) -> None:
     frames = sampler.trajectory(denoise, torch.ones(1, 1), noise_levels(Flow(), 50), torch.ones_like)
     assert not calls
     next(frames)
-    assert 0 < len(calls) <= sampler.evaluations
+    assert sampler.evaluations is None or 0 < len(calls) <= sampler.evaluations
 
 
 # ── one point: from the right start every sampler keeps the forward marginal ─────────────────────────────────────────
@@ -162,8 +160,11 @@ def output_variance(sampler: Sampler, levels: list[Level]) -> Tensor:
     return torch.stack([x.square().sum() for x in walk(sampler, gaussian, x, levels, impulse)])
 
 
-def smooth_grid(schedule: Schedule, steps: int) -> list[Level]:
-    """Return levels equally spaced in tau = sigma/(alpha + sigma), from alpha = 0 on: smooth at both ends."""
+@cache
+def grid(schedule: Schedule, spacing: str, steps: int) -> list[Level]:
+    """Return `noise_levels`; "smooth" is equally spaced in tau = sigma/(alpha + sigma), from alpha = 0 to CLEAN."""
+    if spacing != "smooth":
+        return noise_levels(schedule, steps, spacing)
     tau = 1 - torch.arange(steps, dtype=torch.float64) / steps
     return [*(schedule(t) for t in schedule.time_of(2 * ((1 - tau).log() - tau.log()))), CLEAN]
 
@@ -172,30 +173,46 @@ def measured_order(error: Callable[[int], float], steps: int) -> float:
     return math.log2(error(steps) / error(2 * steps))
 
 
-def grids(spacing: str, schedule: Schedule) -> Callable[[int], list[Level]]:
-    return lambda steps: smooth_grid(schedule, steps) if spacing == "smooth" else noise_levels(schedule, steps, spacing)
-
-
 GRIDS = [
-    *((schedule, spacing) for schedule in SCHEDULES for spacing in ("karras", "log_snr")),
+    *((schedule, "karras") for schedule in SCHEDULES),
+    *((schedule, "log_snr") for schedule in SCHEDULES if schedule.kind in ("linear", "log_linear", "flow")),
     # from alpha = 0 itself
     *((schedule, "smooth") for schedule in SCHEDULES if schedule(1.0).alpha == 0),
     (Flow(), "trailing"),
     (Cosine(T=None), "linspace"),
     (Linear(T=None, zero_terminal_snr=True), "linspace"),
 ]
-every_grid = pytest.mark.parametrize(("schedule", "spacing"), GRIDS, ids=lambda v: v if isinstance(v, str) else name(v))
 
 
-@every_deterministic
-@every_grid
+def on_grids(samplers: list[Sampler]) -> pytest.MarkDecorator:
+    """Try each kind on every grid, and its other options on some of them."""
+    cases = [(sampler, *grid) for sampler in samplers for grid in (GRIDS if sampler == type(sampler)() else GRIDS[::4])]
+    return pytest.mark.parametrize(
+        ("sampler", "schedule", "spacing"), cases, ids=lambda v: v if isinstance(v, str) else name(v)
+    )
+
+
+def order_on(sampler: Sampler, spacing: str) -> float:
+    """Return the order a method keeps on a grid.
+
+    Out of alpha = 0 a multistep method starts with two first-order steps, which cost what is above 2; linspace ends
+    with a step so long in log-SNR that looking back is no help.
+    """
+    multistep = sampler.order > 1 and sampler.evaluations == 1
+    if spacing in ("karras", "log_snr") or not multistep:
+        return sampler.order
+    return 1 if spacing == "linspace" else 2
+
+
+@on_grids(DETERMINISTIC)
 def test_order_of_convergence_to_the_exact_flow(sampler: Sampler, schedule: Schedule, spacing: str) -> None:
     """For N(m, s²) the probability-flow ODE keeps z = (x − alpha m)/√(alpha² s² + sigma²), from t = 1 to CLEAN."""
     m, z = torch.tensor([0.3], dtype=torch.float64), torch.tensor([[1.0], [-0.4]], dtype=torch.float64)
-    gaussian, grid = Gaussian(m, STD), grids(spacing, schedule)
+    gaussian = Gaussian(m, STD)
 
+    @cache
     def error(steps: int) -> float:
-        levels = grid(steps)
+        levels = grid(schedule, spacing, steps)
         start = levels[0].alpha * m + exact_variance(levels[0]).sqrt() * z
         away = [
             ((x - level.alpha * m) / exact_variance(level).sqrt() - z).abs().max()
@@ -203,18 +220,21 @@ def test_order_of_convergence_to_the_exact_flow(sampler: Sampler, schedule: Sche
         ]
         return float(max(away))
 
+    if sampler.evaluations is None:  # its tolerance decides, and a first-order step into CLEAN
+        assert error(16) < (1e-4 if spacing in ("karras", "log_snr") else 0.01)
+        return
     assert error(128) < 0.1
-    wanted = 0.8 if sampler.order == 1 else sampler.order - 0.3
-    assert measured_order(error, 64) >= wanted
+    wanted = order_on(sampler, spacing)
+    assert measured_order(error, 64) >= (0.8 if wanted == 1 else wanted - 0.3)
 
 
-@pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler not in DETERMINISTIC], ids=name)
-@every_grid
+@on_grids([sampler for sampler in SAMPLERS if sampler not in DETERMINISTIC and sampler.kind != "langevin"])
 def test_the_variance_converges_to_that_of_the_data(sampler: Sampler, schedule: Schedule, spacing: str) -> None:
-    grid = grids(spacing, schedule)
+    """Not langevin's: its step has a size, and with it a bias (tests of its own)."""
 
+    @cache
     def error(steps: int) -> float:
-        levels = grid(steps)
+        levels = grid(schedule, spacing, steps)
         exact = torch.stack([exact_variance(level) for level in levels])
         return float((output_variance(sampler, levels) / exact - 1).abs().max())
 

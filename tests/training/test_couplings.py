@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import permutations
 
 import pytest
@@ -170,7 +171,8 @@ def test_a_coupled_model_samples_deterministically_only(trained: dict[str, Loade
     for sampler in (DDPM(), DDIM(eta=0.5)):
         with pytest.raises(ConfigurationError, match="samples deterministically only") as error:
             trained["ot"].sample(2, sampler=sampler)
-        assert "ddim, heun" in error.value.hint and "ddpm" not in error.value.hint
+        able = set(re.findall(r"[a-z0-9_]+", error.value.hint.partition(":")[2]))
+        assert {"ddim", "heun"} <= able <= kinds(AnySampler).keys() - {"ddpm", "euler_ancestral"}
         trained["independent"].sample(2, sampler=sampler)
         with pytest.raises(ValidationError, match=f"sampling.sampler: `{sampler.kind}` draws noise on the way"):
             Run(training=Training(coupling=OT()), sampling=Sampling(sampler=sampler))

@@ -40,7 +40,7 @@ def animate(
     sampler: options.SamplerOption = None,
     steps: options.Steps = None,
     spacing: options.Spacing = None,
-    eta: Annotated[float | None, typer.Option(help="Noise of ddim: 0 deterministic, 1 as DDPM.")] = None,
+    eta: options.Eta = None,
     guidance: options.Guidance = None,
     label: options.Label = None,
     seed: options.Seed = None,
@@ -93,6 +93,7 @@ def animate(
     wanted_frames = frames or FRAMES
     loaded = _with_steps(loaded, wanted_frames, chosen, steps, spacing, eta, sets or [])
     seeds = torch.arange(first, first + count)
+    evaluations: list[int] = []
     if what == "forward":
         film, labels = forward(loaded, seeds, wanted_frames)
     else:
@@ -102,7 +103,9 @@ def animate(
                 f"the film has {taken + 1:,} frames, not {frames:,}: the noise, and one for each of the {taken:,} steps"
             )
         labels = loaded.labels(label, seeds)
-        film = loaded.trajectory(seeds, label=labels, guidance=loaded.guidance(guidance), device=where)
+        film = loaded.trajectory(
+            seeds, label=labels, guidance=loaded.guidance(guidance), device=where, evaluations=evaluations
+        )
     shots = evenly(list(film), wanted_frames)
     data = loaded.data.draw(max(count, 2000), torch.Generator().manual_seed(0)).x
     save_film(
@@ -118,7 +121,7 @@ def animate(
         fps=fps,
         hold=(0, 0) if kind == "mp4" else HOLD,  # an mp4 has just the frames asked for, at one rate
     )
-    how = described(loaded) if what == "reverse" else "the forward process"
+    how = described(loaded, evaluations) if what == "reverse" else "the forward process"
     talk.result(
         f"{shown(out)}: {len(shots)} frames of {count:,} points, {how}",
         {"output": str(out), "frames": len(shots), "fps": fps, "n": count, "model": loaded.name},

@@ -154,7 +154,7 @@ def show_noun(noun: str, talk: Talk) -> None:
     """List everything of a kind."""
     rows = entries(noun)
     headings = ["name", *(["order", "evaluations"] if noun == "samplers" else []), "about"]
-    lines = [[row[heading] for heading in headings] for row in rows]
+    lines = [["adaptive" if row[heading] is None else row[heading] for heading in headings] for row in rows]
     for line, row in zip(lines, rows, strict=True):
         if row.get("options"):
             words = (f"{key}={_short(value)}" for key, value in row["options"].items())

@@ -37,8 +37,8 @@ def entries(noun: str) -> list[dict[str, Any]]:
         options = {key: field.get_default() for key, field in kind.model_fields.items() if key != "kind"}
         row["options"] = {key: value for key, value in options.items() if key not in ("n", "seed")}
         if noun == "samplers":
-            row["order"] = kind.order  # type: ignore[attr-defined]
-            row["evaluations"] = kind.evaluations  # type: ignore[attr-defined]
+            sampler: Any = kind()
+            row["order"], row["evaluations"] = sampler.order, sampler.evaluations
         rows.append(row)
     return rows
 

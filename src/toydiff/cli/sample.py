@@ -36,7 +36,7 @@ def sample(
     sampler: options.SamplerOption = None,
     steps: options.Steps = None,
     spacing: options.Spacing = None,
-    eta: Annotated[float | None, typer.Option(help="Noise of ddim: 0 deterministic, 1 as DDPM.")] = None,
+    eta: options.Eta = None,
     guidance: options.Guidance = None,
     guidance_interval: editing.IntervalOption = None,
     guide: editing.GuideOption = None,
@@ -100,23 +100,32 @@ def sample(
     last = loaded.config.sampling.steps
     panels = sorted({round(k * last / (PANELS - 1)) for k in range(PANELS)}) if show_process else [last]
     keep = sorted({*panels, *(min(k + 1, last) for k in panels)})  # a frame's x̂_0 was made at the level before it
+    evaluations: list[int] = []
     guided: dict[str, Any] = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
     frames, labels = loaded.frames(
-        start.seeds, keep=keep, label=start.label, edit=start.edit, clip=bounds, device=where, **guided
+        start.seeds,
+        keep=keep,
+        label=start.label,
+        edit=start.edit,
+        clip=bounds,
+        device=where,
+        evaluations=evaluations,
+        **guided,
     )
+    how = described(loaded, evaluations)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
-    text = {"toydiff": command, "seeds": start.said, "sampler": described(loaded)}
+    text = {"toydiff": command, "seeds": start.said, "sampler": how}
     samples = Batch(frames[-1].x, labels)
     kept = dict(zip(keep, frames, strict=True))
     strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
     write(loaded, samples, start.seeds, strip, out, text)
     talk.result(
-        f"{shown(out)}: {len(start.seeds):,} samples of {shown(loaded.name)}, {described(loaded)}",
+        f"{shown(out)}: {len(start.seeds):,} samples of {shown(loaded.name)}, {how}",
         {
             "output": str(out),
             "n": len(start.seeds),
             "seeds": start.ends,
-            "sampler": described(loaded),
+            "sampler": how,
             "model": loaded.name,
         },
     )

@@ -55,9 +55,15 @@ def with_sampling(
     return replace(loaded, config=run)
 
 
-def described(loaded: Loaded) -> str:
-    """Return how it samples, in a few words: "heun, 20 steps, trailing"."""
+def described(loaded: Loaded, evaluations: list[int] | None = None) -> str:
+    """Return how it samples, in a few words: "heun, 20 steps, trailing".
+
+    For a sampler that chooses for itself, with the evaluations of the batch that took most.
+    """
     sampling = loaded.config.sampling
     options = sampling.sampler.model_dump(exclude={"kind"})
     words = [sampling.sampler.kind + "".join(f" {key}={value}" for key, value in options.items())]
-    return ", ".join([*words, f"{sampling.steps} steps", sampling.spacing])
+    words += [f"{sampling.steps} steps", sampling.spacing]
+    if evaluations and sampling.sampler.evaluations is None:
+        words.append(f"{max(evaluations)} evaluations")
+    return ", ".join(words)

@@ -148,11 +148,13 @@ class Loaded:
         label: Tensor | None = None,
         device: torch.device | str | None = None,
         edit: Edit = Edit(),  # noqa: B008 — frozen
+        evaluations: list[int] | None = None,
         **options: Any,
     ) -> Iterator[Frame]:
         """Yield the sampler's frames, preceded by the start, in data units: sample i is seed i's alone.
 
         `edit` begins from data instead of noise; `options` are those of `denoise`: guidance, interval, guide, clip.
+        How often the denoiser was asked is appended to `evaluations` at the end.
         Raises ToydiffError if the network returns a number that is not finite, naming the level.
         """
         seeds = torch.as_tensor(seeds, dtype=torch.int64)
@@ -180,15 +182,24 @@ class Loaded:
         denoise = self.denoise(None if label is None else label.to(device), **options)
         if edit.init is not None:
             x, denoise = edit.begin(x, eps, levels[0], (edit.init - self.shift) / self.scale, denoise)
+        asked = 0
+
+        def counted(x: Tensor, level: Level) -> Tensor:
+            nonlocal asked
+            asked += 1
+            return denoise(x, level)
+
         with torch.no_grad():
             yield Frame(levels[0], self.to_data(x), self.to_data(torch.zeros_like(x)))
-            for frame in sampler.trajectory(denoise, x, levels, noise):
+            for frame in sampler.trajectory(counted, x, levels, noise):
                 if not frame.x.isfinite().all():
                     raise ToydiffError(
                         f"sampling gave a number that is not finite on the way to {frame.level}",
                         "The network may be damaged or untrained: try --weights raw, or another checkpoint.",
                     )
                 yield Frame(frame.level, self.to_data(frame.x), self.to_data(frame.x0))
+        if evaluations is not None:
+            evaluations.append(asked)
 
     def sample(self, n: int, *, seed: int = 0, label: str | int | None = None, **options: Any) -> Batch:
         """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
