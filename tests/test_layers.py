@@ -18,8 +18,8 @@ LAYERS = [
     ["spec", "assets"],
     ["schedules"],
     ["denoiser"],
-    ["guidance", "oracle", "networks"],
-    ["samplers"],
+    ["guidance", "editing", "oracle", "networks"],
+    ["samplers", "likelihood"],
     ["data"],
     ["training"],  # the core ends here: below it nobody knows of files, progress bars or pictures
     ["metrics"],
@@ -35,7 +35,18 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-CORE = {"spec", "schedules", "denoiser", "guidance", "oracle", "networks", "samplers", "training"}
+CORE = {
+    "spec",
+    "schedules",
+    "denoiser",
+    "guidance",
+    "editing",
+    "oracle",
+    "networks",
+    "samplers",
+    "likelihood",
+    "training",
+}
 CORE_LIBRARIES = {"torch", "numpy", "scipy", "pydantic", "typing_extensions", "jaxtyping", "toydiff"}
 
 ROOMS = {  # what is used in one place only; nowhere at all where the place is ""

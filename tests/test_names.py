@@ -118,7 +118,9 @@ def test_a_damaged_environment_file_is_no_preset_and_no_error() -> None:
 def test_prefixes_say_what_is_meant() -> None:
     assert find("data:moons", RUNS) == Found("data", "moons", "the data set moons")
     assert find("exact:moons", RUNS) == Found("exact", "moons", "the exact denoiser of moons")
-    assert find("exact:moons@1500", RUNS).why == "the exact denoiser of 1,500 samples of moons"
+    assert find("exact:moons@1500", RUNS).why == (
+        "the exact denoiser of 1,500 samples of moons: it has memorised them, and gives back nothing else"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import scipy.stats
@@ -315,6 +318,28 @@ def test_points_have_no_density_until_noise_is_added() -> None:
         points.log_prob(points.means)
     with pytest.raises(ToydiffError, match="no entropy"):
         _ = points.entropy
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from Linux's /proc")
+def test_sixty_thousand_pictures_take_bounded_memory() -> None:
+    """Beyond the points (179 MiB as float32) and their copy in model units: chunks, and nothing of the size of both."""
+    program = """
+import torch
+from toydiff.oracle import Empirical
+from toydiff.schedules import Level
+def peak():  # not getrusage, which remembers the parent's
+    return next(int(line.split()[1]) / 2**10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+points = torch.empty(60_000, 1, 28, 28).uniform_(-1, 1)
+before = peak()
+model = Empirical(points, torch.arange(60_000) % 10).affine(torch.zeros(1, 28, 28), 0.5)
+x0 = model(2 * points[:32] + 0.1, Level.at(2.0), torch.arange(32) % 10)
+assert (x0 - 2 * points[:32]).abs().max() < 1e-3
+print(before, peak())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    before, after = (float(word) for word in done.stdout.split())
+    assert before > 179
+    assert after - before < 179 + 150
 
 
 # ── boxes ────────────────────────────────────────────────────────────────────────────────────────────────────────────

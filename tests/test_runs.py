@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.names import Found
 from toydiff.networks import MLP
 from toydiff.runs import Loaded, load, run_of
-from toydiff.samplers import DDIM, DDPM, Heun, noise_levels
-from toydiff.schedules import Level, Linear
+from toydiff.samplers import DDIM, DDPM, Heun, Sampler
+from toydiff.schedules import Level, Linear, LogLinear
 from toydiff.spec import kinds
 from toydiff.training import streams
 
@@ -146,6 +147,52 @@ def test_a_number_that_is_not_finite_stops_sampling(made: Loaded) -> None:
     assert error.value.exit_code == 1
 
 
+# ── guidance by a weaker model ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def another(folder: Path, **parts: object) -> Loaded:
+    """Return a model of other parts than RUN, with a seed of its own."""
+    folder.mkdir(exist_ok=True)
+    return load(str(saved(folder, RUN.model_copy(update={"seed": 1, **parts}))))
+
+
+def test_a_weaker_checkpoint_guides(made: Loaded, tmp_path: Path) -> None:
+    schedule, network = LogLinear(), MLP(widths=(8, 8))
+    for conditional in (True, False):
+        model = Model(conditional=conditional, target="edm")
+        weak = another(tmp_path / str(conditional), schedule=schedule, network=network, model=model)
+        level, x, label = made.config.levels()[1], torch.randn(5, 2), torch.arange(5)
+        theirs = weak.denoiser(x, level, label if conditional else None)
+        expected = theirs + 3 * (made.denoiser(x, level, label) - theirs)
+        guided = made.denoise(label, guidance=3, guide=weak)(x, level)
+        torch.testing.assert_close(guided, expected, rtol=1e-4, atol=1e-4)
+        plain = made.sample(8)
+        assert torch.equal(made.sample(8, guidance=1, guide=weak).x, plain.x)
+        assert not torch.equal(made.sample(8, guidance=3, guide=weak).x, plain.x)
+        outside = made.sample(8, guidance=3, guide=weak, interval=(0.0, 1e-9))
+        assert torch.equal(outside.x, plain.x)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (Gaussians(modes=3), "its labels are 0, 1, 2, not 0, 1, 2, 3, 4, 5, 6, 7"),
+        (Gaussians(std=0.3), "its data have scale"),
+        (Gaussians(weights=(4, 1, 1, 1, 1, 1, 1, 4)), "its data"),
+    ],
+)
+def test_a_guide_of_other_data_is_refused(made: Loaded, tmp_path: Path, data: Gaussians, words: str) -> None:
+    guide = another(tmp_path / "other", data=data)
+    with pytest.raises(ConfigurationError, match="cannot guide `made`") as error:
+        made.sample(3, guidance=2, guide=guide)
+    assert words in error.value.message
+
+
+def test_a_guide_of_another_shape_is_refused(made: Loaded) -> None:
+    with pytest.raises(ConfigurationError, match=r"samples have shape \(1, 32, 32\), not \(2,\)"):
+        made.denoise(guidance=2, guide=load("exact:shapes@3"))
+
+
 # ── exact denoisers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -162,13 +209,31 @@ def test_exact_denoisers_are_the_data_sets_own_in_model_units(kind: str) -> None
     torch.testing.assert_close(loaded.denoiser(in_model, inside), expected, atol=1e-5, rtol=0)
 
 
-def test_the_exact_denoiser_of_points_samples_those_points() -> None:
-    loaded = load("exact:moons@20")
-    points, levels = Moons(n=20).fixed(), noise_levels(loaded.schedule, 200)
-    x = loaded.sample(100, sampler=DDIM(), levels=levels).x
-    assert torch.cdist(x, points.x).amin(1).max() < 0.001
+def test_likelihoods_come_in_data_units() -> None:
+    """The exact denoiser's flow has the data's own density: the logarithm of the scale is in it."""
+    loaded = load("exact:gaussians")
+    batch = loaded.data.draw(50, torch.Generator().manual_seed(0))
+    x, truth = batch.x, loaded.data.log_prob(batch.x)
+    torch.testing.assert_close(loaded.log_prob(x), truth, atol=0.01, rtol=0)
+    conditional = loaded.log_prob(x[:5], batch.label[:5], steps=50)  # type: ignore[index]
+    torch.testing.assert_close(conditional, truth[:5] + math.log(8), atol=0.05, rtol=0)  # the modes lie well apart
+    guess, exact = (loaded.log_prob(x, steps=20, probes=probes) for probes in (4, None))
+    assert abs((guess - exact).mean()) < 3 * (guess - exact).std() / 50**0.5
+    assert torch.equal(guess, loaded.log_prob(x, steps=20, probes=4))
+    assert not torch.equal(guess, loaded.log_prob(x, steps=20, probes=4, seed=1))
+
+
+@pytest.mark.parametrize("sampler", [Heun(), DDIM(), DDPM()], ids=lambda sampler: sampler.kind)
+def test_the_exact_denoiser_of_points_samples_those_points(sampler: Sampler) -> None:
+    """It has memorised them: nothing else comes out, whatever the sampler, and it says so."""
+    loaded, points = load("exact:moons@200"), Moons(n=200).fixed()
+    assert "it has memorised them" in loaded.found.why and loaded.denoiser.memorises  # type: ignore[attr-defined]
+    assert not load("exact:moons").denoiser.memorises  # type: ignore[attr-defined]
+    away = torch.cdist(loaded.sample(300, sampler=sampler).x.double(), points.x.double())
+    assert away.amin(1).max() < 1e-5
+    assert len(away.argmin(1).unique()) > 100  # and all of them may: 200 · (1 − e^−1.5) = 155 are expected
     for label in (0, 1):
-        near = loaded.sample(30, label=str(label), sampler=DDIM(), levels=levels).x
+        near = loaded.sample(30, label=str(label), sampler=sampler).x
         assert (points.label[torch.cdist(near, points.x).argmin(1)] == label).all()  # type: ignore[index]
 
 

@@ -46,6 +46,8 @@ def variants() -> Iterator[Schedule]:
             options += [{"N": 31}]
         if "T" in cls.model_fields:
             options += [{"T": 40}, {"T": None}]
+        if "scale_betas" in cls.model_fields:
+            options += [{"T": 40, "scale_betas": True}]
         if "zero_terminal_snr" in cls.model_fields:
             options += [option | {"zero_terminal_snr": True} for option in options]
         for option in options:
@@ -134,6 +136,28 @@ def test_the_best_known_numbers() -> None:
     knots = Linear().knots()
     assert knots.alpha[-1] ** 2 == pytest.approx(4.0358e-5, rel=1e-4)
     assert knots.sigma[0] == pytest.approx(0.01, rel=1e-12)
+
+
+@pytest.mark.parametrize("cls", [Linear, Quadratic])
+def test_scaled_betas_keep_the_end_at_every_number_of_steps(cls: type[Linear] | type[Quadratic]) -> None:
+    """β · 1000/T at the very same ends; by Euler–Maclaurin log ᾱ(t) nears the continuous limit as 1/T."""
+    assert torch.equal(cls(T=1000, scale_betas=True).betas(), cls(T=1000).betas())
+    assert_close(cls(T=50, scale_betas=True).betas(), 20 * cls(T=50).betas(), rtol=1e-15)
+    t = torch.linspace(0.1, 1, 10, dtype=torch.float64)
+    limit = cls(T=None)(t).alpha.log()
+    errors = [(cls(T=T, scale_betas=True)(t).alpha.log() - limit).abs().max() for T in (50, 100, 1000, 10_000)]
+    assert errors[0] < 0.9 and (cls(T=50)(1.0).alpha.log() - limit[-1]).abs() > 3  # unscaled they stop far from noise
+    assert errors[1] / errors[0] == pytest.approx(1 / 2, rel=0.15)
+    assert errors[2] / errors[1] == pytest.approx(1 / 10, rel=0.15)
+    assert errors[3] / errors[2] == pytest.approx(1 / 10, rel=0.15)
+
+
+def test_betas_cannot_be_scaled_beyond_one() -> None:
+    with pytest.raises(ValueError, match=r"β_T = 1\.33333 ≥ 1; T = 21 is enough"):
+        Linear(T=15, scale_betas=True)
+    assert Linear(T=21, scale_betas=True).betas()[-1] < 1
+    with pytest.raises(ValueError, match="reads β per thousandth anyway"):
+        Linear(T=None, scale_betas=True)
 
 
 @pytest.mark.parametrize("cls", PRESERVING)

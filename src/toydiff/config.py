@@ -12,9 +12,9 @@ from toydiff.data import AnyData, SwissRoll
 from toydiff.denoiser import Denoiser, Target, unlearnable
 from toydiff.errors import ConfigurationError
 from toydiff.networks import MLP, AnyNetwork, UNet
-from toydiff.samplers import AnySampler, Heun, noise_levels
+from toydiff.samplers import AnySampler, Heun, Sampler, noise_levels
 from toydiff.schedules import AnySchedule, Cosine, Level
-from toydiff.spec import Spec
+from toydiff.spec import Spec, kinds
 from toydiff.training import Training, streams
 from toydiff.training.densities import Discrete
 
@@ -93,6 +93,8 @@ class Run(Spec):
             )
         if self.model.conditional and not self.data.label_names:
             problems.append(f"model.conditional: the data set `{self.data.kind}` has no labels")
+        if problem := self.cannot_sample(self.sampling.sampler):
+            problems.append(f"sampling.sampler: {problem[0]}. {problem[1]}")
         try:
             self.levels()
         except ConfigurationError as error:
@@ -123,6 +125,17 @@ class Run(Spec):
         }
         return {path: why for path, (idle, why) in found.items() if idle}
 
+    def cannot_sample(self, sampler: Sampler) -> tuple[str, str] | None:
+        """Return why a sampler cannot serve this model, and which ones can, or None."""
+        if self.training.coupling.tweedie or not sampler.stochastic:
+            return None
+        able = [kind for kind, cls in kinds(AnySampler).items() if not cls().stochastic]  # type: ignore[attr-defined]
+        return (
+            f"`{sampler.kind}` draws noise on the way, and a model trained with the coupling "  # type: ignore[attr-defined]
+            f"`{self.training.coupling.kind}` samples deterministically only: its noise and data hang together",
+            f"Samplers that can, without noise: {', '.join(able)}.",
+        )
+
     @property
     def sigma_data(self) -> float:
         """RMS of the data in the model's units."""
@@ -140,9 +153,10 @@ class Run(Spec):
         """Samples a picture shows."""
         return self.sampling.n or (64 if self.data.pictorial else 2000)
 
-    def levels(self) -> list[Level]:
-        """Return the sampling grid."""
-        return noise_levels(self.schedule, self.sampling.steps, self.sampling.spacing, self.sampling.start)
+    def levels(self, start: float | None = None) -> list[Level]:
+        """Return the sampling grid, from the time `start` if given."""
+        begin = self.sampling.start if start is None else start
+        return noise_levels(self.schedule, self.sampling.steps, self.sampling.spacing, begin)
 
     def build(self, device: str = "cpu") -> Denoiser:
         """Return the untrained denoiser; its first weights are a function of the seed alone ("meta": shapes only)."""

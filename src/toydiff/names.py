@@ -115,7 +115,10 @@ def _data_or_exact(prefix: str, rest: str) -> Found:
         raise ConfigurationError(f"`{shown(count)}` is not a number of samples", "For example: exact:moons@500")
     if prefix == "data":
         return Found("data", kind, f"the data set {kind}")
-    return Found("exact", rest, f"the exact denoiser of {f'{int(count):,} samples of ' if at else ''}{kind}")
+    if not at:
+        return Found("exact", rest, f"the exact denoiser of {kind}")
+    why = f"the exact denoiser of {int(count):,} samples of {kind}: it has memorised them, and gives back nothing else"
+    return Found("exact", rest, why)
 
 
 def _path(name: str, runs: Path, latest: bool) -> Found | None:

@@ -10,9 +10,14 @@ import struct
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
+
+from toydiff import checkpoint as checkpoints
 
 
 class Row(NamedTuple):
@@ -52,6 +57,29 @@ def flipped(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
+def picture(width: int, height: int) -> bytes:
+    file = BytesIO()
+    Image.new("L", (width, height), 200).save(file, "PNG")
+    return file.getvalue()
+
+
+def numpy_bytes(array: np.ndarray) -> bytes:
+    file = BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def broken(good: bytes) -> bytes:
+    """Return a whole checkpoint whose averaged network answers with infinity."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "good.pt")
+        path.write_bytes(good)
+        content = checkpoints.load(path)
+        ema = {key: value * 1e30 if key.startswith("network.") else value for key, value in content.ema.items()}
+        checkpoints.save(path, header=content.header, model=content.model, ema=ema, optimizer={})
+        return path.read_bytes()
+
+
 FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good checkpoint
     "text.pt": lambda good: b"dear reader, this is no checkpoint\n",
     "empty.pt": lambda good: b"",
@@ -67,6 +95,23 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "taken.mp4": lambda good: b"mine",
     "taken.npz": lambda good: b"mine",
     "file": lambda good: b"not a folder",
+    "small.png": lambda good: picture(8, 8),
+    "fits.png": lambda good: picture(32, 32),
+    "bomb.png": lambda good: picture(32, 32).replace(struct.pack(">II", 32, 32), struct.pack(">II", 60000, 60000)),
+    "cut.png": lambda good: picture(32, 32)[:60],
+    "text.png": lambda good: b"dear reader, this is no picture\n",
+    "points.csv": lambda good: b"x1,x2,label\n0.5,0.25,1\n1,0,0\n",
+    "point.csv": lambda good: b"0.5,0.25\n",
+    "ragged.csv": lambda good: b"1,2\n3\n",
+    "words.csv": lambda good: b"one,two\n",
+    "empty.csv": lambda good: b"",
+    "nan.csv": lambda good: b"nan,1\n",
+    "three.csv": lambda good: b"0,1,1\n",
+    "mask.csv": lambda good: b"0,1\n",
+    "pickled.npy": lambda good: numpy_bytes(np.array([Hostile()], dtype=object)),
+    "text.npy": lambda good: b"dear reader\n",
+    "text.npz": lambda good: b"dear reader\n",
+    "broken.pt": broken,
     "no.toml": lambda good: b"steps = = 3\n",
     "binary.toml": lambda good: bytes(range(256)),
     "brackets.toml": lambda good: b"a = " + b"[" * 5000,
@@ -435,7 +480,10 @@ SAMPLING = [
     Row("sample exact:shapes@9 -o x.npz --threshold", "", 2, "--threshold shows | in a picture of their own | .png"),
     Row("sample exact:shapes@9 -o x.png --threshold --show-process", "", 2, "--threshold shows | alone"),
     Row(
-        "sample exact:shapes@9 -o x.png --show-process -n 101", "", 2, "a row for each image: 101 are too many | -n 100"
+        "sample exact:shapes@9 -o x.png --show-process -n 101",
+        "",
+        2,
+        "a row for each image: 101 are too many | Take 100 or fewer",
     ),
     Row("sample exact:shapes@9 -o x.png --clip off", "", 2, "`--clip off` is not a range | --clip none"),
     Row("animate exact:shapes@9 to gif --clip 1,-1", "", 2, "`--clip 1,-1` is not a range"),
@@ -443,7 +491,7 @@ SAMPLING = [
     Row("animate exact:shapes@9 to gif -n 5000", "", 2, "5,000 images of 32 × 32 do not fit into a film | Take -n"),
     Row("animate exact:shapes@9 to gif -n 50 --size 64", "", 2, "do not fit into a film of 64 × 64 pixels | --size"),
     Row("animate exact:shapes@9 to gif --overlay", "", 2, "--overlay shows data behind points | makes images"),
-    Row("data show shapes --forward -n 101", "", 2, "a row for each image: 101 are too many | -n 100"),
+    Row("data show shapes --forward -n 101", "", 2, "a row for each image: 101 are too many | Take 100 or fewer"),
     Row("data show moons -n 0", "", 2, "Invalid value for '-n'"),
     Row("data show moons --seed -1", "", 2, "Invalid value for '--seed'"),
     Row(
@@ -457,4 +505,82 @@ SAMPLING = [
     Row("data stats moons --set nonsense", "", 2, "`--set nonsense` is not an assignment"),
 ]
 
-ROWS = [*COMMANDS, *TRAIN, *CONFIGURATION, *RESUME, *CHECKPOINTS, *NAMES, *OUTPUTS, *SAMPLING]
+X = "sample tiny -o x.png"
+EDITING = [
+    Row(f"{X} --guidance-interval 1,2", "run", 2, "--guidance-interval without a scale guides nowhere | --guidance 2"),
+    Row(f"{X} --guidance 3 --guidance-interval 2,1", "run", 2, "`--guidance-interval 2,1` is no interval | 0.2,3"),
+    Row(f"{X} --guidance 3 --guidance-interval nan,1", "run", 2, "is no interval of sigma/alpha"),
+    Row(f"{X} --guidance 3 --guidance-interval=-1,1", "run", 2, "is no interval of sigma/alpha"),
+    Row(f"{X} --guidance 3 --guidance-interval 1", "run", 2, "is no interval of sigma/alpha"),
+    Row(f"{X} --guidance 3 --label none", "run", 2, "--guidance leads towards a class, and there is none"),
+    Row(f"{X} --guide plain", "run", 2, "--guide without a scale guides nowhere | Add --guidance 2"),
+    Row(f"{X} --guide plan --guidance 2", "run", 2, "`plan` is neither a path, a run nor a preset | `plain`?"),
+    Row(f"{X} --guide none.pt --guidance 2", "run", 1, "none.pt is not there"),
+    Row(f"{X} --guide text.pt --guidance 2", "run text.pt", 1, "text.pt is not a usable checkpoint"),
+    Row(
+        f"{X} --guide exact:gaussians --guidance 2",
+        "run",
+        2,
+        "`exact:gaussians` cannot guide `tiny`: its labels are 0,",
+    ),
+    Row("sample plain -o x.png --guide exact:swissroll --guidance 2", "run", 2, "cannot guide `plain`: its data have"),
+    Row(f"{X} --guide exact:shapes@3 --guidance 2", "run", 2, "its samples have shape (1, 32, 32), not (2,)"),
+    Row(f"{X} --guide exact:moons --guidance nan", "run", 2, "nan is no scale of guidance"),
+    Row("sample plain -o x.png --label all", "run", 2, "`plain` knows no labels"),
+    Row(f"{X} --strength 0.5", "run", 2, "a strength, and nothing to edit | --init FILE"),
+    Row(f"{X} --mask mask.csv", "run mask.csv", 2, "a mask, and nothing to edit | --init FILE"),
+    Row(f"{X} --init point.csv", "run point.csv", 2, "how much of the beginning is kept? | --strength, or a --mask"),
+    Row(f"{X} --init point.csv --strength 0", "run point.csv", 2, "a strength of 0 | It lies in (0, 1]"),
+    Row(f"{X} --init point.csv --strength 1.5", "run point.csv", 2, "a strength of 1.5"),
+    Row(f"{X} --init point.csv --strength nan", "run point.csv", 2, "a strength of nan"),
+    Row(f"{X} --init none.csv --strength 0.5", "run", 1, "none.csv is not there"),
+    Row(f"{X} --init . --strength 0.5", "run", 2, ".: unknown format"),
+    Row(f"{X} --init file --strength 0.5", "run file", 2, "file: unknown format `` | csv"),
+    Row(f"{X} --init a.gif --strength 0.5", "run", 2, "a.gif: unknown format `gif` | png"),
+    Row(f"{X} --init empty.csv --strength 0.5", "run empty.csv", 2, "begin from has shape | the data (2,)"),
+    Row(f"{X} --init ragged.csv --strength 0.5", "run ragged.csv", 1, "ragged.csv holds no array of numbers"),
+    Row(f"{X} --init words.csv --strength 0.5", "run words.csv", 1, "words.csv holds no array of numbers"),
+    Row(f"{X} --init nan.csv --strength 0.5", "run nan.csv", 1, "nan.csv holds a number that is not finite"),
+    Row(f"{X} --init text.npy --strength 0.5", "run text.npy", 1, "text.npy holds no array of numbers"),
+    Row(f"{X} --init text.npz --strength 0.5", "run text.npz", 1, "text.npz holds no array of numbers"),
+    Row(f"{X} --init pickled.npy --strength 0.5", "run pickled.npy", 1, "pickled.npy holds no array of numbers"),
+    Row(f"{X} --init three.csv --strength 0.5", "run three.csv", 2, "begin from has shape (3,), the data (2,)"),
+    Row(f"{X} --init points.csv --strength 0.5 -n 5", "run points.csv", 2, "5 samples cannot begin from 2"),
+    Row(f"{X} --init point.csv --mask three.csv", "run point.csv three.csv", 2, "the mask has shape | the data (2,)"),
+    Row(f"{X} --init fits.png --strength 0.5", "run fits.png", 2, "fits.png is a picture, the data have shape (2,)"),
+    Row(
+        "sample exact:shapes@3 -o x.npz --init small.png --strength 0.5",
+        "small.png",
+        2,
+        "small.png is 8 × 8 pixels, the data 32 × 32",
+    ),
+    Row(
+        "sample exact:shapes@3 -o x.npz --init bomb.png --strength 0.5", "bomb.png", 1, "not a picture that can be read"
+    ),
+    Row("sample exact:shapes@3 -o x.npz --init cut.png --strength 0.5", "cut.png", 1, "not a picture that can be read"),
+    Row(
+        "sample exact:shapes@3 -o x.npz --init text.png --strength 0.5", "text.png", 1, "not a picture that can be read"
+    ),
+    Row(
+        "sample exact:shapes@3 -o x.npz --init fits.png --mask small.png",
+        "fits.png small.png",
+        2,
+        "small.png is 8 × 8 pixels, the data 32 × 32",
+    ),
+    Row(f"{X} --interpolate 3", "run", 2, "`--interpolate 3` is not two seeds | --interpolate 3,7"),
+    Row(f"{X} --interpolate 3,-7", "run", 2, "`--interpolate 3,-7` is not two seeds"),
+    Row(f"{X} --interpolate 3,7 --seed 5", "run", 2, "--interpolate and --seed both choose the seeds"),
+    Row("sample broken.pt -o x.png", "run broken.pt", 1, "not finite on the way to Level(t= | --weights raw"),
+    Row("train moons --set training.coupling.kind=oot", "", 2, "unknown kind `oot`. Did you mean `ot`?"),
+    Row(
+        "train moons --set training.coupling.kind=ot --set sampling.sampler.kind=ddpm",
+        "",
+        2,
+        "sampling.sampler: `ddpm` draws noise on the way | samples deterministically only | ddim",
+    ),
+    Row(
+        "train moons --set schedule.kind=linear --set schedule.T=9 --set schedule.scale_betas=true", "", 2, "T = 21 is"
+    ),
+]
+
+ROWS = [*COMMANDS, *TRAIN, *CONFIGURATION, *RESUME, *CHECKPOINTS, *NAMES, *OUTPUTS, *SAMPLING, *EDITING]

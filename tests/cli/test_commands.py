@@ -22,6 +22,7 @@ from toydiff.runs import load
 from toydiff.samplers import AnySampler
 from toydiff.schedules import AnySchedule
 from toydiff.spec import kinds
+from toydiff.training.couplings import AnyCoupling
 from toydiff.training.densities import AnyDensity
 
 from .conftest import Toydiff
@@ -203,6 +204,7 @@ NOUNS = {
     "schedules": kinds(AnySchedule),
     "weights": kinds(AnyWeight),
     "densities": kinds(AnyDensity),
+    "couplings": kinds(AnyCoupling),
     "datasets": kinds(AnyData),
     "targets": TARGETS,
     "presets": preset_names(),

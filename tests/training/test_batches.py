@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from scipy import stats
 
-from toydiff.data import AnyData, Data, Gaussians
+from toydiff.data import AnyData, Batch, Data, Gaussians
 from toydiff.schedules import Cosine, Flow
 from toydiff.spec import kinds
 from toydiff.training.batches import Batches, TrainingBatch, steps_per_epoch
@@ -140,3 +141,44 @@ def test_large_samples_are_drawn_in_smaller_blocks() -> None:
     draw = batches(Gaussians(), batch_size=300_000)
     assert draw.block == 1
     assert len(draw(2).x0) == 300_000
+
+
+# ── stratified levels ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("n", [None, 100, 96])
+def test_every_batch_has_a_level_in_every_piece_also_the_last_of_an_epoch(n: int | None) -> None:
+    forward, again = batches(Gaussians(n=n), stratified=True), batches(Gaussians(n=n), stratified=True)
+    for step in (9, 1, 2, 3, 4, 64, 65, 1000):
+        batch = forward(step)
+        t, size = batch.level.t.flatten(), len(batch.x0)
+        assert batch.level.t.shape == (size, 1)
+        pieces = (t * size - 1e-9).floor().long()
+        assert torch.equal(pieces.sort()[0], torch.arange(size))
+    assert all(same(again(step), forward(step)) for step in (1000, 4, 65, 1))
+    other = batches(Gaussians(n=n), stratified=True, seed=1)
+    assert not torch.equal(other(1).level.t, forward(1).level.t)
+
+
+def test_stratified_levels_have_the_same_law_and_steadier_means() -> None:
+    """The mean of t² over a batch of B has variance 4/(45 B); stratified it is E f′²/(12 B³) = 1/(9 B³)."""
+    means = {
+        stratified: torch.stack([draw(step).level.t.square().mean() for step in range(1, 513)])
+        for stratified in (False, True)
+        for draw in [batches(Gaussians(), stratified=stratified)]
+    }
+    assert means[True].mean() == pytest.approx(1 / 3, abs=4 * (1 / 9 / 32**3 / 512) ** 0.5)
+    assert float(means[False].var()) == pytest.approx(4 / 45 / 32, rel=0.3)
+    assert float(means[True].var()) == pytest.approx(1 / 9 / 32**3, rel=0.3)
+    t = torch.cat([batches(Gaussians(), stratified=True)(step).level.t for step in (1, 7, 66, 300)])
+    assert stats.kstest(t.flatten().numpy(), "uniform").pvalue > 1e-3
+
+
+def test_pictures_get_one_level_each() -> None:
+    shape = (1, 4, 4)
+    data: Any = SimpleNamespace(
+        shape=shape, n=None, label_names=(), draw=lambda n, generator: Batch(torch.zeros(n, *shape), None)
+    )
+    batch = batches(data, stratified=True, conditional=False)(3)
+    assert batch.level.sigma.shape == (32, 1, 1, 1) and batch.eps.shape == (32, *shape)
+    assert len(torch.unique(batch.level.t)) == 32

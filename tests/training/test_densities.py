@@ -12,7 +12,15 @@ from scipy import stats
 from toydiff.errors import ConfigurationError
 from toydiff.schedules import AnySchedule, Cosine, Flow, Linear, LogLinear, Schedule
 from toydiff.spec import kinds
-from toydiff.training.densities import AnyDensity, Density, Discrete, LogNormal, UniformTime
+from toydiff.training.densities import (
+    AnyDensity,
+    Density,
+    Discrete,
+    LogitNormal,
+    LogNormal,
+    UniformTime,
+    stratified,
+)
 
 DENSITIES = kinds(AnyDensity)
 STRATIFIED = (torch.arange(1000, dtype=torch.float64)[:, None] + 0.5) / 1000
@@ -83,3 +91,37 @@ def test_log_normal_is_clamped_to_the_schedules_range() -> None:
     assert (level.sigma == schedule(0.0).sigma).double().mean() == pytest.approx(
         stats.norm(-1.2, 1.2).cdf(torch.tensor(0.2).log().item()), abs=2e-3
     )
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (-1.0, 0.6), (2.0, 3.0)])
+def test_logit_normal_is_logit_normal_in_t(mean: float, std: float) -> None:
+    t = LogitNormal(mean=mean, std=std)(STRATIFIED, Flow()).t
+    torch.testing.assert_close(t.logit(), torch.as_tensor(stats.norm(mean, std).ppf(STRATIFIED.numpy())))
+
+
+@pytest.mark.parametrize("schedule", [Flow(), Cosine(T=None), Linear(), LogLinear()], ids=name)
+def test_logit_normal_never_draws_clean_data_however_it_is_set(schedule: Schedule) -> None:
+    u = torch.tensor([2.0**-53, 2.0**-30, 1.0], dtype=torch.float64)
+    level = LogitNormal(mean=-5.0, std=3.0)(u, schedule)
+    assert (level.t > 0).all() and (level.sigma > 0).all() and level.t[-1] == 1
+
+
+# ── stratified draws ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [1, 8, 64])
+def test_all_of_a_stratified_batch_together_is_as_uniform_as_before(size: int) -> None:
+    """If u runs over the lattice k/512, the batches together run over the lattice k/(512 · size): exactly."""
+    lattice = torch.arange(1, 513, dtype=torch.float64) / 512
+    u = stratified(lattice[:, None], torch.arange(size), size)
+    assert u.shape == (512, size)
+    assert torch.equal(u.flatten().sort()[0], torch.arange(1, 512 * size + 1, dtype=torch.float64) / (512 * size))
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+@pytest.mark.parametrize("u", [2.0**-53, 0.3, 1.0])
+def test_one_number_falls_into_every_piece(u: float, size: int) -> None:
+    index = torch.arange(size, dtype=torch.float64)
+    drawn = stratified(torch.tensor(u, dtype=torch.float64), index, size)
+    assert (drawn > 0).all() and (drawn <= 1).all()
+    assert (drawn * size >= index).all() and (drawn * size <= index + 1 + 1e-12).all()

@@ -240,13 +240,15 @@ def test_loss_and_gradient_norm_are_those_of_the_batch_in_model_units() -> None:
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 64])
-@pytest.mark.parametrize("n", [None, 100])
-def test_accumulation_is_the_whole_batch(accumulate: int, n: int | None) -> None:
+@pytest.mark.parametrize(
+    ("n", "draws"), [(None, {}), (100, {}), (100, {"stratified": True, "coupling": {"kind": "ot"}})]
+)
+def test_accumulation_is_the_whole_batch(accumulate: int, n: int | None, draws: dict[str, Any]) -> None:
     data = Gaussians(n=n)  # with n = 100 the second batch of an epoch has 36 rows
     whole = denoiser(data, classes=8)
     torch.nn.init.normal_(whole.network.last.weight, std=0.1)  # type: ignore[union-attr, arg-type]
     pieces = copy.deepcopy(whole)
-    options: dict[str, Any] = {"steps": 4, "batch_size": 64, "rate": {"kind": "constant"}}
+    options: dict[str, Any] = {"steps": 4, "batch_size": 64, "rate": {"kind": "constant"}, **draws}
     a = last(fit(whole, data, Training(**options)))
     b = last(fit(pieces, data, Training(**options, accumulate=accumulate)))
     torch.testing.assert_close(a.loss, b.loss, rtol=1e-5, atol=1e-6)

@@ -149,20 +149,27 @@ def test_samples_beside_data_and_thresholded() -> None:
 
 
 def test_grids_say_what_they_show(monkeypatch: pytest.MonkeyPatch, titles: list[str]) -> None:
-    said: list[tuple[str, int]] = []
+    said: list[tuple[list[str], int, int | None]] = []
     grid = images.image_grid
-    monkeypatch.setattr(overview, "image_grid", lambda x, domain, names: said.append((names, len(x))) or grid(x[:1]))
+    monkeypatch.setattr(
+        overview, "image_grid", lambda x, columns, domain, names: said.append((names, len(x), columns)) or grid(x[:1])
+    )
     data, many = batch(1100)
     overview.samples_picture(data, ("data", many), ("1,100 samples", Batch(many.x, None)))
     assert titles == ["data (the first 1,024 shown)", "1,100 samples (the first 1,024 shown)"]
-    assert said == [([], 1024), ([], 1024)]  # without labels nobody is named, the data neither
+    assert said == [([], 1024, None)] * 2  # without labels nobody is named, the data neither
     titles.clear()
     alike = Batch(many.x[:5], torch.full((5,), data.label_of("circle")))
     overview.samples_picture(data, ("data", many), ("5 samples", alike))
-    assert titles == ["data", "5 samples: circle"] and [len(names) for names, _ in said[2:]] == [5, 0]
+    assert titles == ["data", "5 samples: circle"] and [len(names) for names, *_ in said[2:]] == [5, 0]
     titles.clear()
     overview.data_picture(data, Batch(many.x[:2], torch.tensor([28, 0])))
     assert titles == ["shapes: 2 images"] and said[-1][0] == ["none", "circle"]
+    overview.data_picture(data, Batch(many.x[:6], torch.tensor([3, 3, 3, 0, 0, 0])))  # a row a class
+    assert said[-1] == ([data.label_names[3], "", "", "circle", "", ""], 6, 3)
+    for label in ([0, 0, 1], [0, 1, 2], [0, 0, 1, 1, 0, 0]):
+        overview.data_picture(data, Batch(many.x[: len(label)], torch.tensor(label)))
+        assert said[-1][2] is None and "" not in said[-1][0]
 
 
 @pytest.mark.parametrize("schedule", [Flow(), Cosine(T=None), EDM()], ids=lambda schedule: schedule.kind)

@@ -62,7 +62,7 @@ def show(
         n = (ROWS if forward else run.shown) if data.pictorial else SHOWN
     if forward and data.pictorial and n > MOST_ROWS:
         raise ConfigurationError(
-            f"--forward draws a row for each image: {n:,} are too many", f"Take -n {MOST_ROWS} or fewer."
+            f"--forward draws a row for each image: {n:,} are too many", f"Take {MOST_ROWS} or fewer, with -n."
         )
     from toydiff.training import streams
     from toydiff.viz.overview import data_picture, forward_picture

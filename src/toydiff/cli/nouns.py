@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-NOUNS = ("samplers", "schedules", "targets", "weights", "densities", "networks", "presets", "datasets")
+NOUNS = ("samplers", "schedules", "targets", "weights", "densities", "couplings", "networks", "presets", "datasets")
 
 
 def entries(noun: str) -> list[dict[str, Any]]:
@@ -17,6 +17,7 @@ def entries(noun: str) -> list[dict[str, Any]]:
     from toydiff.samplers import AnySampler
     from toydiff.schedules import AnySchedule
     from toydiff.spec import kinds, summary
+    from toydiff.training.couplings import AnyCoupling
     from toydiff.training.densities import AnyDensity
 
     if noun == "targets":
@@ -26,6 +27,7 @@ def entries(noun: str) -> list[dict[str, Any]]:
         "schedules": AnySchedule,
         "weights": AnyWeight,
         "densities": AnyDensity,
+        "couplings": AnyCoupling,
         "networks": AnyNetwork,
         "datasets": AnyData,
     }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import options
+from toydiff.cli import editing, options
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
@@ -41,10 +41,16 @@ def sample(
     spacing: options.Spacing = None,
     eta: options.Eta = None,
     guidance: options.Guidance = None,
-    label: options.Label = None,
+    guidance_interval: editing.IntervalOption = None,
+    guide: editing.GuideOption = None,
+    label: Annotated[str | None, typer.Option(help="Class to sample, by name or number; all: -n of each.")] = None,
     weights: options.Weights = "ema",
     clip: options.Clip = None,
     seed: options.Seed = None,
+    init: editing.InitOption = None,
+    strength: editing.StrengthOption = None,
+    mask: editing.MaskOption = None,
+    interpolate: editing.InterpolateOption = None,
     show_process: Annotated[bool, typer.Option("--show-process", help="Picture the way from noise to data.")] = False,
     threshold: Annotated[
         bool, typer.Option("--threshold", help="Show images also in black and white; arrays are as they are.")
@@ -75,41 +81,62 @@ def sample(
         raise ConfigurationError(
             "--threshold shows samples in black and white, in a picture of their own", "Give -o something.png alone."
         )
-    bounds = parse_clip(clip)
-    first, asked = options.parse_seeds(seed, n)
+    bounds, interval = parse_clip(clip), editing.parse_interval(guidance_interval)
+    editing.check_words(guidance, guidance_interval, guide, init, mask)
+    ends = editing.parse_interpolate(interpolate, seed)
+    first, asked = options.parse_seeds(str(ends[0]) if ends else seed, n)
+    weaker = find(guide, runs_dir(runs)) if guide is not None else None
     refuse_existing(out)
     check_writable(out)
     talk.note(f"sampling from {found.why}")
 
-    import torch
-
     from toydiff.data import Batch
+    from toydiff.guidance import EVERYWHERE
     from toydiff.runs import load
 
     where = options.choose_device(device)
     loaded = load(found, weights=weights, device=where)
     loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
-    count = asked or (ROWS if show_process and loaded.data.pictorial else loaded.config.shown)
-    check_shape(loaded, out, count, show_process, threshold)
-    seeds, scale = torch.arange(first, first + count), loaded.guidance(guidance)
+    by = load(weaker, device=where) if weaker else None
+    scale = loaded.guidance(guidance, by)
+    shown_by_itself = ROWS if show_process and loaded.data.pictorial else loaded.config.shown
+    count = asked or (editing.WAY if ends else shown_by_itself)
+    start = editing.beginning(loaded, first, count, ends, label, init, strength, mask, free=asked is None)
+    check_shape(loaded, out, len(start.seeds), show_process, threshold)
+    if scale != 1 and by is None and start.label in (None, "none") and (start.edit.departs or start.label):
+        raise ConfigurationError("--guidance leads towards a class, and there is none", "Add --label, or --guide NAME.")
     last = loaded.config.sampling.steps
     panels = sorted({round(k * last / (PANELS - 1)) for k in range(PANELS)}) if show_process else [last]
     keep = sorted({*panels, *(min(k + 1, last) for k in panels)})  # a frame's x̂_0 was made at the level before it
     evaluations: list[int] = []
-    with enough_memory(lambda: too_many(loaded, count)):
+    guided: dict[str, Any] = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
+    with enough_memory(lambda: too_many(loaded, len(start.seeds))):
         frames, labels = loaded.frames(
-            seeds, keep=keep, label=label, guidance=scale, clip=bounds, device=where, evaluations=evaluations
+            start.seeds,
+            keep=keep,
+            label=start.label,
+            edit=start.edit,
+            clip=bounds,
+            device=where,
+            evaluations=evaluations,
+            **guided,
         )
     how = described(loaded, bounds, evaluations)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
-    text = {"toydiff": command, "seeds": f"{first}-{first + count - 1}", "sampler": how}
+    text = {"toydiff": command, "seeds": start.said, "sampler": how}
     samples = Batch(frames[-1].x, labels)
     kept = dict(zip(keep, frames, strict=True))
     strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
-    write(loaded, samples, seeds, strip, threshold, out, text)
+    write(loaded, samples, start.seeds, strip, threshold, out, text)
     talk.result(
-        f"{shown(out)}: {count:,} samples of {shown(loaded.name)}, {how}",
-        {"output": str(out), "n": count, "seeds": [first, first + count - 1], "sampler": how, "model": loaded.name},
+        f"{shown(out)}: {len(start.seeds):,} samples of {shown(loaded.name)}, {how}",
+        {
+            "output": str(out),
+            "n": len(start.seeds),
+            "seeds": start.ends,
+            "sampler": how,
+            "model": loaded.name,
+        },
     )
 
 
@@ -123,7 +150,7 @@ def check_shape(loaded: Loaded, out: Path, count: int, show_process: bool, thres
         raise ConfigurationError(f"--threshold is for images, and `{shown(loaded.name)}` makes points", "Leave it out.")
     if show_process and loaded.data.pictorial and count > MOST_ROWS:
         raise ConfigurationError(
-            f"--show-process draws a row for each image: {count:,} are too many", f"Take -n {MOST_ROWS} or fewer."
+            f"--show-process draws a row for each image: {count:,} are too many", f"Take {MOST_ROWS} or fewer, with -n."
         )
 
 

@@ -8,7 +8,8 @@ from toydiff.errors import ConfigurationError
 from toydiff.files import shown
 
 if TYPE_CHECKING:
-    from toydiff.runs import Clip, Loaded
+    from toydiff.runs import Loaded
+    from toydiff.runs.loaded import Clip
 
 
 def check_sampler_words(sampler: str | None, steps: int | None) -> tuple[str | None, int | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Generator, Tensor
@@ -39,6 +39,8 @@ class ExactDenoiser:
     """E[x_0], (*shape) float64."""
     rms: float
     """Root mean square deviation from the mean, per coordinate."""
+    memorises: ClassVar[bool] = False
+    """Whether all it can give back is the points it was made of."""
     _cost = 1  # float64 entries a row needs at once
 
     def __init__(self, shape: torch.Size, weights: Tensor, labels: Tensor | None, classes: int | None = None) -> None:

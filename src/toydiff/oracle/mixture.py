@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -12,7 +13,8 @@ from toydiff.errors import ToydiffError
 from toydiff.oracle.base import LOG_2PI, ExactDenoiser, Posterior, where_positive
 from toydiff.schedules import Level
 
-_CHUNK = 4096  # components that meet a block of rows at once
+_CHUNK = 4096  # components that meet a block of rows at once, fewer where they are large:
+_CHUNK_NUMBERS = 2**19  # a chunk of pictures, widened to float64, takes 4 MiB
 
 
 class Mixture(ExactDenoiser):
@@ -36,17 +38,29 @@ class Mixture(ExactDenoiser):
         if len(self.stds) not in (1, len(means)) or not bool((self.stds >= 0).all()):
             raise ToydiffError(f"stds must be one number or {len(means)}, each ≥ 0")
         flat = means.reshape(len(means), -1)
-        self._parts = [slice(start, start + _CHUNK) for start in range(0, len(means), _CHUNK)]
+        chunk = max(64, min(_CHUNK, _CHUNK_NUMBERS // flat.shape[1]))
+        self._parts = [slice(start, start + chunk) for start in range(0, len(means), chunk)]
         # distances are expanded, |x|² − 2 x·m + |m|²: about the centre little cancels, and float64 carries the rest
-        self._centre = flat.mean(0, dtype=torch.float64)
-        self._square = torch.cat([(flat[part].double() - self._centre).square().sum(1) for part in self._parts])
-        self._cost = min(len(means), _CHUNK)
+        total = mean = torch.zeros(flat.shape[1], dtype=torch.float64, device=flat.device)
+        for part, values in self._widened(flat):
+            total, mean = total + values.sum(0), mean + self.weights[part] @ values
+        self._centre = total / len(flat)
+        self._square = torch.empty(len(flat), dtype=torch.float64, device=flat.device)
+        for part, values in self._widened(flat):
+            self._square[part] = values.sub_(self._centre).square_().sum(1)
+        self._cost = min(len(means), chunk)
         if flat.shape[1] > 16:  # widening pictures to float64 costs more than a cache miss: taller blocks
-            self._cost = max(1, self._cost // 4)
-        mean = torch.stack([self.weights[part] @ flat[part].double() for part in self._parts]).sum(0)
+            self._cost = max(1, self._cost // 4, flat.shape[1] // 4)
         self.mean = mean.reshape(self.shape)
         spread = self.weights @ (self._square / flat.shape[1] + self.stds**2)
         self.rms = float((spread - (mean - self._centre).square().mean()).clamp(min=0).sqrt())
+
+    def _widened(self, flat: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the components a chunk at a time in float64, each in the same memory: new pieces of it leave holes."""
+        buffer = torch.empty(self._parts[0].stop, flat.shape[1], dtype=torch.float64, device=flat.device)
+        for part in self._parts:
+            rows = flat[part]
+            yield part, buffer[: len(rows)].copy_(rows)
 
     def _need_density(self, level: Level) -> None:
         if bool((self.stds == 0).any() and (level.sigma == 0).any()):
@@ -127,8 +141,11 @@ class Empirical(Mixture):
     are widened a chunk at a time. A few points may miss some of the `classes` of their data set.
     """
 
+    memorises = True
+
     def __init__(self, points: Tensor, labels: Tensor | None = None, classes: int | None = None) -> None:
         super().__init__(points, 0.0, labels=labels, classes=classes)
 
     def affine(self, shift: Tensor | float, scale: float) -> Empirical:
-        return Empirical((self.means - shift) / scale, self.labels, self.label_count)
+        points = (self.means - shift).div_(scale)  # in place: the points may be most of memory
+        return Empirical(points, self.labels, self.label_count)

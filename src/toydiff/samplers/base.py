@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from toydiff.denoiser import Denoise
-from toydiff.schedules import Level
+from toydiff.schedules import Flow, Level, noise_levels
 from toydiff.spec import Spec
 
 if TYPE_CHECKING:  # shapes are checked in tests only
@@ -37,6 +38,20 @@ class Sampler(Spec):
 
     fewest_steps: ClassVar[int] = 1
     """With fewer, the method's own formula is never used: only the first-order steps at its beginning and end."""
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it draws noise on the way, for which x_0 and eps must be independent: a walk of 64 steps shows it."""
+        drawn = []
+
+        def noise(x: Tensor) -> Tensor:
+            drawn.append(x)
+            return torch.zeros_like(x)
+
+        for _ in self.trajectory(lambda x, level: x / 2, torch.ones(1, 1), noise_levels(Flow(), 64, "log_snr"), noise):
+            if drawn:
+                return True
+        return False
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]

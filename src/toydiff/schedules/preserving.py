@@ -77,16 +77,30 @@ class VariancePreserving(Schedule):
 
 
 class _Betas(VariancePreserving):
-    """What linear and quadratic share: two ends of β. T = None reads them per thousandth of the time."""
+    """What linear and quadratic share: two ends of β. T = None reads them per thousandth of the time.
+
+    `scale_betas` does so for T steps as well: β · 1000/T, so that ᾱ_T is about the same for every T and the T steps
+    approach the continuous limit (after the public code of Nichol & Dhariwal 2021).
+    """
 
     beta_min: float = Field(1e-4, gt=0, lt=1)
     beta_max: float = Field(0.02, gt=0, lt=1)
+    scale_betas: bool = False
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.beta_min > self.beta_max:
             raise ValueError(f"beta_min ({self.beta_min}) is larger than beta_max ({self.beta_max})")
+        if self.scale_betas and self.T is None:
+            raise ValueError("scale_betas is for T steps: a continuous schedule reads β per thousandth anyway")
+        if self._beta_scale * self.beta_max >= 1:
+            least = math.floor(1000 * self.beta_max) + 1
+            raise ValueError(f"scale_betas makes β_T = {self._beta_scale * self.beta_max:g} ≥ 1; T = {least} is enough")
         return self
+
+    @property
+    def _beta_scale(self) -> float:
+        return 1000 / self.T if self.scale_betas and self.T is not None else 1.0
 
 
 class Linear(_Betas):
@@ -96,7 +110,7 @@ class Linear(_Betas):
 
     def betas(self) -> Tensor:
         assert self.T is not None
-        return torch.linspace(self.beta_min, self.beta_max, self.T, dtype=torch.float64)
+        return self._beta_scale * torch.linspace(self.beta_min, self.beta_max, self.T, dtype=torch.float64)
 
     def log_alpha_bar(self, t: Tensor) -> Tensor:
         return -1000.0 * (self.beta_min * t + (self.beta_max - self.beta_min) * t**2 / 2)
@@ -109,7 +123,8 @@ class Quadratic(_Betas):
 
     def betas(self) -> Tensor:
         assert self.T is not None
-        return torch.linspace(self.beta_min**0.5, self.beta_max**0.5, self.T, dtype=torch.float64) ** 2
+        roots = torch.linspace(self.beta_min**0.5, self.beta_max**0.5, self.T, dtype=torch.float64)
+        return self._beta_scale * roots**2
 
     def log_alpha_bar(self, t: Tensor) -> Tensor:
         root, rise = self.beta_min**0.5, self.beta_max**0.5 - self.beta_min**0.5

@@ -12,7 +12,8 @@ from torch import Tensor
 from toydiff.data.base import Data
 from toydiff.schedules import Level, Schedule
 from toydiff.training import streams
-from toydiff.training.densities import Density
+from toydiff.training.couplings import Coupling, Independent
+from toydiff.training.densities import Density, stratified
 
 BLOCK_ELEMENTS = 1 << 20
 """Draws are made for up to 64 steps at once, because counter-based noise does not care; this bounds their memory."""
@@ -41,10 +42,12 @@ class Batches:
         label_dropout: float,
         seed: int,
         device: torch.device,
+        stratified: bool = False,
+        coupling: Coupling = Independent(),  # noqa: B008 — frozen
     ) -> None:
-        self.data, self.schedule, self.density = data, schedule, density
+        self.data, self.schedule, self.density, self.coupling = data, schedule, density, coupling
         self.batch_size, self.seed, self.device = batch_size, seed, device
-        self.conditional, self.label_dropout = conditional, label_dropout
+        self.conditional, self.label_dropout, self.stratified = conditional, label_dropout, stratified
         self.block = max(1, min(64, BLOCK_ELEMENTS // (batch_size * math.prod(data.shape))))
         self.epoch_steps = steps_per_epoch(data.n, batch_size)
         self._block = lru_cache(maxsize=1)(self._draw_block)
@@ -69,14 +72,14 @@ class Batches:
             label = None
         elif label is not None:
             label = torch.where(dropped[k, :size], len(self.data.label_names), label)
-        return TrainingBatch(x0, level[k, :size], eps[k, :size], label)
+        return TrainingBatch(x0, level[k, :size], self.coupling(x0, eps[k, :size], label), label)
 
     def _draw_block(self, block: int) -> tuple[Tensor | None, Tensor | None, Level, Tensor, Tensor]:
         """Draw all of a block of steps; blocks begin at fixed steps, so that a resumed run draws the same ones."""
         size, shape = self.batch_size, self.data.shape
         step = torch.arange(self.block)[:, None] + block * self.block + 1
         address: dict[str, Any] = {"seed": self.seed, "step": step, "index": torch.arange(size)}
-        u = streams.uniform((1,) * len(shape), stream="level", **address)
+        u = self._uniform(step)
         eps = streams.normal(shape, stream="noise", device=self.device, **address)
         dropped = streams.uniform((), stream="label dropout", **address) <= self.label_dropout
         level = self.density(u, self.schedule)
@@ -89,6 +92,17 @@ class Batches:
             x0 = batch.x.to(self.device).view(self.block, size, *shape)
             label = None if batch.label is None else batch.label.to(self.device).view(self.block, size)
         return x0, label, level, eps, dropped.to(self.device)
+
+    def _uniform(self, step: Tensor) -> Tensor:
+        """Return the numbers (S, B, 1, …) in (0, 1] that the density turns into the levels of steps (S, 1)."""
+        ones, index = (1,) * len(self.data.shape), torch.arange(self.batch_size)
+        u = streams.uniform((), seed=self.seed, stream="level", step=step, index=index)
+        if self.stratified:
+            size = torch.full_like(step, self.batch_size)
+            if self.epoch_steps is not None and (rest := len(self._x0) % self.batch_size):
+                size[step % self.epoch_steps == 0] = rest  # the last batch of an epoch is stratified too
+            u = stratified(u, index % size, size)  # the rows past `size` are dropped
+        return u.reshape(*u.shape, *ones)
 
     def _draw_order(self, epoch: int) -> Tensor:
         return torch.randperm(len(self._x0), generator=streams.generator(self.seed, "order", epoch)).to(self.device)

@@ -17,6 +17,7 @@ from toydiff.denoiser import AnyWeight, Denoiser, Uniform, unlearnable
 from toydiff.errors import ConfigurationError
 from toydiff.spec import Spec
 from toydiff.training.batches import Batches, TrainingBatch, steps_per_epoch
+from toydiff.training.couplings import AnyCoupling, Independent
 from toydiff.training.densities import AnyDensity, UniformTime
 from toydiff.training.ema import EMA
 from toydiff.training.guard import Guard
@@ -34,6 +35,9 @@ class Training(Spec):
     batch_size: int = Field(512, ge=1, le=1_000_000)
     accumulate: int = Field(1, ge=1, le=65_536)
     density: AnyDensity = UniformTime()
+    stratified: bool = False
+    """Draw one level in each B-th of the density: the loss of a batch is less noisy (after Kingma et al. 2021)."""
+    coupling: AnyCoupling = Independent()
     weight: AnyWeight = Uniform()
     optimizer: AnyOptimizer = AdamW()
     rate: AnyRate = CosineRate()
@@ -119,6 +123,8 @@ def fit(
         label_dropout=training.label_dropout,
         seed=seed,
         device=device,
+        stratified=training.stratified,
+        coupling=training.coupling,
     )
     average = copy.deepcopy(denoiser).requires_grad_(False).eval()
     optimizer = training.optimizer.build(denoiser.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -33,18 +34,23 @@ class Validator:
         # stratified: one level in each n-th of the density, in an order that has nothing to do with the data's
         u = (torch.randperm(n, generator=streams.generator(seed, "validation levels")).double() + 0.5) / n
         self.u = u.reshape(n, *(1,) * len(data.shape))
+        self._noise = lru_cache(maxsize=1)(self._coupled)
 
     @torch.no_grad()
     def __call__(self, denoiser: Denoiser, batch_size: int = 2048) -> Validation:
         assert denoiser.schedule is not None
         level = self.training.density(self.u, denoiser.schedule)
-        losses = []
+        conditional = self.label is not None and denoiser.classes > 0
+        eps, losses = self._noise(conditional), []
         for k in range(0, self.n, batch_size):
             piece = slice(k, k + batch_size)
-            label = self.label[piece] if self.label is not None and denoiser.classes else None
+            label = self.label[piece] if self.label is not None and conditional else None
             x0 = denoiser.to_model(self.x0[piece])
-            losses.append(denoiser.loss(x0, level[piece], self.eps[piece], label, self.training.weight))
+            losses.append(denoiser.loss(x0, level[piece], eps[piece], label, self.training.weight))
         return Validation(*self._by_level(torch.cat(losses).double().cpu(), level.log_snr.flatten()))
+
+    def _coupled(self, conditional: bool) -> Tensor:
+        return self.training.coupling(self.x0, self.eps, self.label if conditional else None)
 
     def _by_level(self, losses: Tensor, log_snr: Tensor) -> tuple[float, list[tuple[float, float]]]:
         order = log_snr.argsort(descending=True, stable=True)

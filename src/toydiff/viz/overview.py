@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -140,7 +141,18 @@ def _grid(data: Data, batch: Batch, title: str) -> Image.Image:
         title = f"{title} (the first {len(x):,} shown)"
     if data.shape[0] not in (1, 3):
         title = f"{title} (its {data.shape[0]} channels side by side)"
-    return with_title(image_grid(x, domain=domain_of(data), names=names), title)
+    columns = _equal_runs(names)
+    if columns is not None:  # a row a class
+        names = [name if k % columns == 0 else "" for k, name in enumerate(names)]
+    return with_title(image_grid(x, columns, domain=domain_of(data), names=names), title)
+
+
+def _equal_runs(names: Sequence[str]) -> int | None:
+    """Return k if the names come in groups of k > 1 that are alike, each group another one's, or None."""
+    groups = [(name, len(list(group))) for name, group in groupby(names)]
+    lengths = {length for _, length in groups}
+    distinct = len({name for name, _ in groups}) == len(groups) > 1
+    return lengths.pop() if distinct and len(lengths) == 1 and lengths != {1} else None
 
 
 def _names(data: Data, label: ArrayLike) -> list[str]:

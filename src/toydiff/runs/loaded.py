@@ -1,4 +1,4 @@
-"""From a NAME to something that samples: the denoiser, its schedule, data and configuration."""
+"""Something that samples: a denoiser, its schedule, data and configuration."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from toydiff import checkpoint as checkpoints
-from toydiff.config import Run, Sampling
-from toydiff.data import AnyData, Batch, Data
+from toydiff.config import Run
+from toydiff.data import Batch, Data
 from toydiff.denoiser import Denoise, Denoiser, input_scale
-from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
+from toydiff.editing import Edit
+from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
-from toydiff.guidance import Clipped, Guided
-from toydiff.names import Found, find, runs_dir
-from toydiff.oracle import Empirical, ExactDenoiser
+from toydiff.guidance import EVERYWHERE, Autoguided, Clipped, Guided, Interval, Units, check_guide
+from toydiff.likelihood import log_prob
+from toydiff.names import Found
+from toydiff.oracle import ExactDenoiser
 from toydiff.samplers import Frame, Sampler
 from toydiff.schedules import Level, Schedule
-from toydiff.spec import kinds
 from toydiff.training import streams
 
 Clip: TypeAlias = tuple[float, float] | Literal["data"] | None
@@ -102,14 +100,14 @@ class Loaded:
     def _label_frequencies(self) -> Tensor:
         return self.data.label_frequencies()
 
-    def guidance(self, scale: float | None) -> float:
-        """Return the guidance scale, 1 for None; ConfigurationError for a model without classes or no number."""
+    def guidance(self, scale: float | None, guide: Loaded | None = None) -> float:
+        """Return the guidance scale, 1 for None; ConfigurationError for what nothing can guide, or no number."""
         if scale is None:
             return 1.0
-        if not self.conditional:
+        if not self.conditional and guide is None:
             raise ConfigurationError(
                 f"`{shown(self.name)}` cannot be guided: it was trained without classes",
-                "Train with --set model.conditional=true.",
+                "Train with --set model.conditional=true, or guide it by a weaker model: --guide NAME",
             )
         if not math.isfinite(scale):
             raise ConfigurationError(f"{scale:g} is no scale of guidance", "For example: --guidance 3")
@@ -121,11 +119,32 @@ class Loaded:
             return clip
         return self.data.domain if self.data.pictorial else None
 
-    def denoise(self, label: Tensor | None = None, *, guidance: float = 1.0, clip: Clip = "data") -> Denoise:
-        """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units)."""
+    @property
+    def units(self) -> Units:
+        """What a model that guides another must have in common with it."""
+        labels = self.data.label_names if self.conditional else ()
+        return Units(shown(self.name), self.data.shape, labels, self.shift, self.scale)
+
+    def denoise(
+        self,
+        label: Tensor | None = None,
+        *,
+        guidance: float = 1.0,
+        interval: Interval = EVERYWHERE,
+        guide: Loaded | None = None,
+        clip: Clip = "data",
+    ) -> Denoise:
+        """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units).
+
+        The guidance is classifier-free, or by the weaker model `guide`; see `guidance.check_guide`.
+        """
         denoise: Denoise = partial(self.denoiser, label=label)
-        if label is not None and guidance != 1:
-            denoise = Guided(self.denoiser, label, guidance)  # type: ignore[arg-type]
+        if guide is not None:
+            check_guide(self.units, guide.units)
+            weak = partial(guide.denoiser, label=label if guide.conditional else None)
+            denoise = Autoguided(denoise, weak, guidance, interval)
+        elif label is not None and guidance != 1:
+            denoise = Guided(self.denoiser, label, guidance, interval)  # type: ignore[arg-type]
         if (bounds := self.clipping(clip)) is not None:
             low, high = ((bound - self.shift) / self.scale for bound in bounds)
             return Clipped(denoise, low, high)
@@ -138,31 +157,42 @@ class Loaded:
         sampler: Sampler | None = None,
         levels: list[Level] | None = None,
         label: Tensor | None = None,
-        guidance: float = 1.0,
-        clip: Clip = "data",
         device: torch.device | str | None = None,
+        edit: Edit = Edit(),  # noqa: B008 — frozen
         evaluations: list[int] | None = None,
+        **options: Any,
     ) -> Iterator[Frame]:
-        """Yield the sampler's frames, preceded by the starting noise, in data units: sample i is seed i's alone.
+        """Yield the sampler's frames, preceded by the start, in data units: sample i is seed i's alone.
 
+        `edit` begins from data instead of noise; `options` are those of `denoise`: guidance, interval, guide, clip.
         How often the denoiser was asked is appended to `evaluations` at the end.
         Raises ToydiffError if the network returns a number that is not finite, naming the level.
         """
         seeds = torch.as_tensor(seeds, dtype=torch.int64)
         unit_prior = levels is None and self.config.sampling.prior == "unit"  # said of the run's own grid only
-        sampler, levels = sampler or self.config.sampling.sampler, levels or self.config.levels()
+        sampler, levels = sampler or self.config.sampling.sampler, levels or self.config.levels(edit.strength)
+        if problem := self.config.cannot_sample(sampler):
+            raise ConfigurationError(*problem)
+        if edit.init is not None and not self.config.training.coupling.tweedie:
+            raise ConfigurationError(
+                "data with noise on them are nothing that a model trained with optimal transport has seen",
+                "Edit with a model of the coupling `independent`.",
+            )
+        edit.check(self.data.shape, len(seeds))
         device = device or self.device
         draws = 0
 
         def noise(like: Tensor | None = None) -> Tensor:
             nonlocal draws
             draws += 1
-            return streams.normal(self.data.shape, seed=seeds, stream="sample", step=draws, device=device)
+            draw = partial(streams.normal, self.data.shape, stream="sample", step=draws, device=device)
+            return edit.noise(lambda seeds: draw(seed=seeds), seeds)
 
-        x = noise()
-        if not unit_prior:
-            x = input_scale(levels[0], self.config.sigma_data) * x
-        denoise = self.denoise(None if label is None else label.to(device), guidance=guidance, clip=clip)
+        eps = noise()
+        x = eps if unit_prior else input_scale(levels[0], self.config.sigma_data) * eps
+        denoise = self.denoise(None if label is None else label.to(device), **options)
+        if edit.init is not None:
+            x, denoise = edit.begin(x, eps, levels[0], (edit.init - self.shift) / self.scale, denoise)
         asked = 0
 
         def counted(x: Tensor, level: Level) -> Tensor:
@@ -185,7 +215,7 @@ class Loaded:
     def sample(self, n: int, *, seed: int = 0, label: str | int | None = None, **options: Any) -> Batch:
         """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
 
-        `options` are those of `frames` and `trajectory`: sampler, levels, guidance, clip, device, batch_size …
+        `options` are those of `frames`, `trajectory` and `denoise`: sampler, levels, edit, guidance, clip …
         """
         frames, labels = self.frames(torch.arange(seed, seed + n), label=label, **options)
         return Batch(frames[-1].x, labels)
@@ -196,21 +226,26 @@ class Loaded:
         *,
         keep: Iterable[int] = (-1,),
         levels: list[Level] | None = None,
-        label: str | int | None = None,
+        label: str | int | Tensor | None = None,
         batch_size: int | None = None,
+        edit: Edit = Edit(),  # noqa: B008 — frozen
         **options: Any,
     ) -> tuple[list[Frame], Tensor | None]:
         """Return the frames numbered `keep` (0: the starting noise, −1: the samples), on the CPU, and any labels.
 
-        Batches bound the memory; a sample is its seed's alone, whatever the batch.
+        Batches bound the memory; a sample is its seed's alone, whatever the batch. Edits draw no labels by themselves:
+        what they begin from may be of any class.
         """
         batch_size = batch_size or self.at_once
-        count = len(levels or self.config.levels())
+        if self.conditional and label is None and edit.departs:
+            label = "none"
+        edit.check(self.data.shape, len(seeds))
+        count = len(levels or self.config.levels(edit.strength))
         wanted = {k % count for k in keep}
         batches, labels = [], []
-        for part in torch.split(seeds, batch_size):
-            chosen = self.labels(label, part)
-            path = self.trajectory(part, levels=levels, label=chosen, **options)
+        for rows in torch.split(torch.arange(len(seeds)), batch_size):
+            chosen = label[rows] if isinstance(label, Tensor) else self.labels(label, seeds[rows])
+            path = self.trajectory(seeds[rows], levels=levels, label=chosen, edit=edit[rows], **options)
             batches.append([Frame(f.level, f.x.cpu(), f.x0.cpu()) for k, f in enumerate(path) if k in wanted])
             labels += [] if chosen is None else [chosen]
         frames = [
@@ -224,63 +259,27 @@ class Loaded:
         """Samples made in one batch."""
         return max(1, min(BATCH, BATCH_ELEMENTS // math.prod(self.data.shape)))
 
+    def log_prob(
+        self, x: Tensor, label: Tensor | None = None, *, steps: int = 200, probes: int | None = None, seed: int = 0
+    ) -> Tensor:
+        """Return log p(x), (B,) nats in data units, under the model's probability-flow ODE: log p(z) − D log scale.
+
+        `probes` Rademacher vectors a point estimate the trace; None computes it exactly, one derivative a coordinate.
+        """
+        z, v = ((x - self.shift) / self.scale).to(self.device), None
+        if probes is not None:
+            address: dict[str, Any] = {
+                "seed": seed,
+                "step": torch.arange(probes)[:, None],
+                "index": torch.arange(len(x)),
+            }
+            v = (streams.uniform(self.data.shape, stream="probes", **address) > 0.5).to(z) * 2 - 1
+        denoise = self.denoise(
+            None if label is None else label.to(self.device), clip=None
+        )  # smooth, as its ODE must be
+        log_p = log_prob(denoise, z, self.schedule, steps=steps, probes=v, sigma_data=self.config.sigma_data)
+        return log_p.cpu() - x[0].numel() * math.log(self.scale)
+
     def to_data(self, x: Tensor) -> Tensor:
         """Return model units in the data's: x · scale + shift."""
         return x * self.scale + self.shift.to(x)
-
-
-def load(
-    name: str | Found, *, runs: str | Path | None = None, weights: str = "ema", device: torch.device | str = "cpu"
-) -> Loaded:
-    """Return what `name` means, ready to sample: a checkpoint's denoiser, or an exact one ("exact:moons@500").
-
-    Raises ToydiffError for a damaged or missing file, ConfigurationError for an unknown name.
-    """
-    if weights not in ("ema", "raw"):
-        raise ConfigurationError(f"unknown weights `{shown(weights)}`", did_you_mean(weights, ("ema", "raw")))
-    found = find(name, runs_dir(runs)) if isinstance(name, str) else name
-    if found.kind == "exact":
-        return _exact(found)
-    if found.kind == "data":
-        raise ConfigurationError(
-            f"`data:{found.value}` is a data set, not a model", f"Its exact denoiser: exact:{found.value}"
-        )
-    content = checkpoints.load(found.path)
-    run = run_of(content.header, found.path)
-    denoiser = run.build("meta").requires_grad_(False).eval()
-    for weights_of in (content.model, content.ema):
-        checkpoints.check_shapes(weights_of, denoiser)
-    denoiser.load_state_dict(content.ema if weights == "ema" else content.model, assign=True)
-    denoiser.to(device)
-    title = found.path.parent.name if found.path.name in ("best.pt", "latest.pt") else found.path.stem
-    return Loaded(
-        name=str(content.header.get("name", title)),
-        found=found,
-        config=run,
-        denoiser=denoiser,
-        shift=denoiser.shift.cpu(),
-        scale=float(denoiser.scale),
-        header=content.header,
-    )
-
-
-def run_of(header: dict[str, Any], path: Path) -> Run:
-    """Return the configuration in a checkpoint's header; ToydiffError if it is none that this toydiff knows."""
-    try:
-        return Run.model_validate(header.get("config"))
-    except ValidationError as error:
-        detail = error.errors()[0]
-        where = ".".join(str(part) for part in detail["loc"]) or "config"
-        raise ToydiffError(
-            f"{shown(path)}: its configuration is not valid here: {shown(where)}: {shown(detail['msg'])}",
-            "Was it written by a newer toydiff, or with a plug-in that is not installed?",
-        ) from error
-
-
-def _exact(found: Found) -> Loaded:
-    """Return the exact denoiser of a data set's density, or after "@N" of N of its samples."""
-    kind, at, count = found.value.partition("@")
-    data: Data = kinds(AnyData)[kind].model_validate({"n": int(count) if at else None})  # type: ignore[assignment]
-    oracle: Any = Empirical(*data.fixed(), classes=len(data.label_names)) if at else data.exact()
-    config = Run(data=data, sampling=Sampling(steps=40))
-    return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)

@@ -1,0 +1,8 @@
+"""From a NAME to samples: `load(NAME)` → `Loaded`, a model with everything needed to sample from it."""
+
+from __future__ import annotations
+
+from toydiff.runs.loaded import Loaded
+from toydiff.runs.loading import load, run_of
+
+__all__ = ["Loaded", "load", "run_of"]
