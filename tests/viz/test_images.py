@@ -149,27 +149,47 @@ def test_samples_beside_data_and_thresholded() -> None:
 
 
 def test_grids_say_what_they_show(monkeypatch: pytest.MonkeyPatch, titles: list[str]) -> None:
-    said: list[tuple[list[str], int, int | None]] = []
+    said: list[tuple[list[str], int]] = []
     grid = images.image_grid
-    monkeypatch.setattr(
-        overview, "image_grid", lambda x, columns, domain, names: said.append((names, len(x), columns)) or grid(x[:1])
-    )
+    monkeypatch.setattr(overview, "image_grid", lambda x, domain, names: said.append((names, len(x))) or grid(x[:1]))
     data, many = batch(1100)
     overview.samples_picture(data, ("data", many), ("1,100 samples", Batch(many.x, None)))
     assert titles == ["data (the first 1,024 shown)", "1,100 samples (the first 1,024 shown)"]
-    assert said == [([], 1024, None)] * 2  # without labels nobody is named, the data neither
+    assert said == [([], 1024)] * 2  # without labels nobody is named, the data neither
     titles.clear()
     alike = Batch(many.x[:5], torch.full((5,), data.label_of("circle")))
     overview.samples_picture(data, ("data", many), ("5 samples", alike))
-    assert titles == ["data", "5 samples: circle"] and [len(names) for names, *_ in said[2:]] == [5, 0]
+    assert titles == ["data", "5 samples: circle"] and [len(names) for names, _ in said[2:]] == [5, 0]
     titles.clear()
     overview.data_picture(data, Batch(many.x[:2], torch.tensor([28, 0])))
     assert titles == ["shapes: 2 images"] and said[-1][0] == ["none", "circle"]
-    overview.data_picture(data, Batch(many.x[:6], torch.tensor([3, 3, 3, 0, 0, 0])))  # a row a class
-    assert said[-1] == ([data.label_names[3], "", "", "circle", "", ""], 6, 3)
+
+
+def test_equally_many_samples_of_each_class_are_a_row_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, many = batch(6)
+    rows: list[tuple[list[torch.Tensor], list[str]]] = []
+    process = images.image_process
+
+    def seen(blocks: dict[str, list[torch.Tensor]], *words: object, names: list[str], **options: object) -> Image.Image:
+        rows.append((next(iter(blocks.values())), names))
+        return process(blocks, *words, names=names, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(overview, "image_process", seen)
+    drawn(overview.data_picture(data, Batch(many.x, torch.tensor([3, 3, 3, 0, 0, 0]))))
+    ((columns, names),) = rows
+    assert names == [data.label_names[3], "circle"]
+    assert torch.equal(torch.stack(columns, 1).flatten(0, 1), many.x)  # row by row, in their order
     for label in ([0, 0, 1], [0, 1, 2], [0, 0, 1, 1, 0, 0]):
         overview.data_picture(data, Batch(many.x[: len(label)], torch.tensor(label)))
-        assert said[-1][2] is None and "" not in said[-1][0]
+    assert len(rows) == 1
+
+
+def test_names_have_the_room_they_need() -> None:
+    plain, named = (
+        images.image_grid(torch.zeros(169, 1, 32, 32), names=names) for names in ([], ["rectangle:3"] * 169)
+    )
+    words = images.font(images.SMALLEST).getlength("rectangle:3")
+    assert plain.width == 13 * (32 + PAD) + PAD and named.width >= 13 * words
 
 
 @pytest.mark.parametrize("schedule", [Flow(), Cosine(T=None), EDM()], ids=lambda schedule: schedule.kind)

@@ -19,6 +19,8 @@ PADDING = 4
 MARGIN = 12
 GRID = 800
 """Pixels across a grid of its own choosing: 8 × 8 images of 32 × 32 are enlarged three times."""
+SMALLEST = 11
+"""Pixels of the smallest text."""
 Domain = tuple[float, float]
 """The values shown as black and as white."""
 UNIT: Domain = (-1.0, 1.0)
@@ -70,24 +72,28 @@ def image_grid(
 ) -> Image.Image:
     """Return a grid of (N, C, H, W) images, row by row, about square unless `columns` is given.
 
-    `names`, one for each image, are written under them. Without a `scale` the grid is about 800 pixels wide.
+    `names`, one for each image, are written under them. Without a `scale` the grid is about 800 pixels wide, or as wide
+    as the names need.
     """
     each = shades(x, domain)
     count, height, width = each.shape[:3]
     columns = max(1, min(columns or about_square(count, height, width), count or 1))
-    scale = scale or max(1, min(GRID // columns - PADDING, GRID // 2) // width)
+    if scale is None:
+        words = {part for name in names for part in wrapped(name, font(SMALLEST), 0).splitlines()}
+        needed = math.ceil(max((font(SMALLEST).getlength(word) for word in words), default=1) / width)
+        scale = max(needed, min(GRID // columns - PADDING, GRID // 2) // width)
     each = each.repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = each.shape[1:3]
-    face = font(max(11, min(16, round(width / 7.5))))
-    words = [wrapped(name, face, width) for name in names]
+    face = font(max(SMALLEST, min(16, round(width / 7.5))))
+    lines = [wrapped(name, face, width) for name in names]
     line = round(face.size * 1.25)
-    below = (max(text.count("\n") for text in words) + 1) * line if words else 0
+    below = (max(text.count("\n") for text in lines) + 1) * line if lines else 0
     sheet = _sheet(math.ceil(count / columns), columns, height + below, width)
     for k, tile in enumerate(each):
         _place(sheet, tile, k // columns, k % columns, height + below)
     picture = Image.fromarray(sheet)
     pen = ImageDraw.Draw(picture)
-    for k, text in enumerate(words):
+    for k, text in enumerate(lines):
         row, column = divmod(k, columns)
         y = PADDING + row * (height + below + PADDING) + height
         for i, part in enumerate(text.splitlines()):
@@ -174,12 +180,13 @@ def beside(*pictures: Image.Image) -> Image.Image:
 
 
 def _fitting(texts: Sequence[str], width: float) -> ImageFont.FreeTypeFont:
-    """Return the largest font, of 11 to 18 pixels, in which every line of the texts is at most so wide."""
+    """Return the largest font, of SMALLEST to 18 pixels, in which every line of the texts is at most so wide."""
     lines = [line for text in texts for line in text.splitlines()]
-    for size in range(18, 11, -1):
-        if all((face := font(size)).getlength(line) <= width for line in lines):
+    for size in range(18, SMALLEST, -1):
+        face = font(size)
+        if all(face.getlength(line) <= width for line in lines):
             return face
-    return font(11)
+    return font(SMALLEST)
 
 
 def _sheet(rows: int, columns: int, height: int, width: int) -> Array:

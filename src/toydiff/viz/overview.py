@@ -141,10 +141,10 @@ def _grid(data: Data, batch: Batch, title: str) -> Image.Image:
         title = f"{title} (the first {len(x):,} shown)"
     if data.shape[0] not in (1, 3):
         title = f"{title} (its {data.shape[0]} channels side by side)"
-    columns = _equal_runs(names)
-    if columns is not None:  # a row a class
-        names = [name if k % columns == 0 else "" for k, name in enumerate(names)]
-    return with_title(image_grid(x, columns, domain=domain_of(data), names=names), title)
+    if (k := _equal_runs(names)) is not None:  # a row a class
+        columns, scale = [x[j::k] for j in range(k)], None if len(names) <= 16 * k else max(1, 64 // min(x.shape[2:]))
+        return image_process({title: columns}, [""] * k, names=names[::k], scale=scale, domain=domain_of(data))
+    return with_title(image_grid(x, domain=domain_of(data), names=names), title)
 
 
 def _equal_runs(names: Sequence[str]) -> int | None:
