@@ -23,13 +23,15 @@ def tiny(**training: Any) -> Run:
     return Run(
         data=Shapes(size=16, n=training.pop("n", None)),
         schedule=Flow(),
-        network=NETWORK,
+        network=NETWORK.model_copy(update={"dropout": training.pop("dropout", 0.0)}),
         model=Model(target="flow", conditional=True),
         training=Training(**{"batch_size": 8, "steps": 9, **training}),
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"n": 20}, {"precision": "bfloat16"}, {"accumulate": 2, "n": 20}])
+@pytest.mark.parametrize(
+    "options", [{}, {"n": 20}, {"precision": "bfloat16"}, {"accumulate": 2, "n": 20}, {"dropout": 0.3}]
+)
 def test_resumed_equals_uninterrupted_bit_for_bit(options: dict[str, Any]) -> None:
     run = tiny(**options)
     *_, whole = fit(run.build(), run.data, run.training)

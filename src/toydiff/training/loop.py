@@ -16,6 +16,7 @@ from toydiff.data.base import Data
 from toydiff.denoiser import AnyWeight, Denoiser, Uniform, unlearnable
 from toydiff.errors import ConfigurationError
 from toydiff.spec import Spec
+from toydiff.training import streams
 from toydiff.training.batches import Batches, TrainingBatch, steps_per_epoch
 from toydiff.training.couplings import AnyCoupling, Independent
 from toydiff.training.densities import AnyDensity, UniformTime
@@ -138,9 +139,13 @@ def fit(
         denoiser.network.compile()
     guard = Guard(device)
     denoiser.train()
+    dropout = any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in denoiser.modules())
     for step in range(start + 1, total + 1):
         lr = training.optimizer.lr * training.rate(step, total)
-        loss, norm = _update(denoiser, optimizer, batches(step), training, lr, step, guard)
+        with torch.random.fork_rng(enabled=dropout):
+            if dropout:  # the one draw torch makes by itself becomes a function of (seed, step) as well
+                torch.manual_seed(streams.generator(seed, "dropout", step).initial_seed())
+            loss, norm = _update(denoiser, optimizer, batches(step), training, lr, step, guard)
         training.ema.update(average, denoiser, step, total)
         if step % CHECK_EVERY == 0 or step == total:
             guard.check()
