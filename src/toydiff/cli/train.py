@@ -123,9 +123,18 @@ def _go(
 
 
 def _smoke(run: Run, preset: str | None, talk: Talk, device: str) -> None:
-    """Do a little of everything in a folder that is removed again."""
+    """Do a little of everything in a folder that is removed again: of images, two at a time."""
     from toydiff.cli.trainer import Trainer
 
+    if run.data.pictorial:
+        few = {
+            "training": run.training.model_copy(
+                update={"batch_size": 2, "accumulate": min(2, run.training.accumulate)}
+            ),
+            "sampling": run.sampling.model_copy(update={"n": 2}),
+            "record": run.record.model_copy(update={"validation": 10}),
+        }
+        run = run.model_copy(update=few)
     with tempfile.TemporaryDirectory(prefix="toydiff-smoke-") as scratch:
         trainer = Trainer(run, Path(scratch) / "smoke", preset=preset, talk=talk, device=device)
         trainer.train()
