@@ -13,7 +13,7 @@ from toydiff.cli.configure import configuration_layers, to_toml
 from toydiff.config import Run
 from toydiff.errors import ConfigurationError
 from toydiff.layers import Layer, parse_set, resolve, table_layer
-from toydiff.names import preset_names
+from toydiff.names import preset_names, preset_path
 
 
 def sets(*assignments: str, base: Run | None = None) -> Run:
@@ -180,6 +180,8 @@ def test_long_values_are_cut() -> None:
 
 @pytest.mark.parametrize("preset", preset_names())
 def test_presets_are_valid_short_and_survive_being_written(preset: str) -> None:
+    lines = preset_path(preset).read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 25 and max(map(len, lines)) <= 120 and lines[0].startswith("# ")
     run = resolve(configuration_layers(preset, None, [], {})).run
     assert resolve([table_layer("file", tomllib.loads(to_toml(run)))]).run == run
 
