@@ -12,21 +12,30 @@ from toydiff.schedules.base import Schedule
 from toydiff.schedules.level import CLEAN, LOG_SNR_BOUND, Level
 
 SPACINGS = ("trailing", "leading", "linspace", "karras", "log_snr")
+NUMBERS = {  # what a number after the colon means, its default, and its bounds
+    "karras": ("a ρ for karras spacing", 7.0, 1.0, 100.0),
+    "log_snr": ("a log-SNR for a grid to end at", LOG_SNR_BOUND, -LOG_SNR_BOUND, LOG_SNR_BOUND),
+}
 
 
 def parse_spacing(spacing: str) -> tuple[str, float]:
-    """Return (name, ρ) of a spacing such as "trailing" or "karras:5" (ρ = 7 unless given)."""
-    name, _, rho = spacing.partition(":")
+    """Return (name, number) of a spacing: "karras:5" sets ρ = 5 (or 7), "log_snr:8" ends at log-SNR 8 (or 20)."""
+    name, _, number = spacing.partition(":")
     if name not in SPACINGS:
         raise ConfigurationError(f"unknown spacing `{name}`", did_you_mean(name, SPACINGS))
-    if rho and name != "karras":
-        raise ConfigurationError(f"the spacing `{name}` takes no number", "Only karras does: karras:5 sets ρ = 5.")
+    if number and name not in NUMBERS:
+        raise ConfigurationError(
+            f"the spacing `{name}` takes no number", "Only karras (its ρ) and log_snr (where it ends) do: karras:5."
+        )
+    what, default, low, high = NUMBERS.get(name, ("", 0.0, 0.0, 0.0))
     try:
-        value = float(rho or 7)
+        value = float(number or default)
     except ValueError:
         value = math.nan
-    if not 1 <= value <= 100:
-        raise ConfigurationError(f"`{rho}` is not a ρ for karras spacing", "Give a number from 1 to 100: karras:7.")
+    if not low <= value <= high:
+        raise ConfigurationError(
+            f"`{number}` is not {what}", f"Give a number from {low:g} to {high:g}: {name}:{default:g}."
+        )
     return name, value
 
 
@@ -37,7 +46,7 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
     leading    the lower end of each of n equal pieces         (Ho et al.'s public code)
     linspace   n points from t = 1 down to the smallest time
     karras     (sigma/alpha)^(1/ρ) equally spaced; "karras:5" sets ρ = 5   (Karras et al. 2022, eq. 5)
-    log_snr    log-SNR equally spaced
+    log_snr    log-SNR equally spaced; "log_snr:8" ends at 8, where 20 is the default: data of few values are clean by then
 
     On variance-preserving schedules sigma grows like √t near the data, so that second-order methods keep their order
     on karras, log_snr and linspace grids rather than on trailing ones.
@@ -45,7 +54,7 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
     `start` < 1 begins later: image-to-image, or 39/40 on a 40-step schedule. A discrete schedule's grid is rounded
     to its knots. Raises ConfigurationError for fewer than one step or more steps than the schedule has.
     """
-    name, rho = parse_spacing(spacing)
+    name, number = parse_spacing(spacing)
     if steps < 1:
         raise ConfigurationError(f"{steps} sampling steps", "A sampler needs at least 1 step.")
     top = 1.0 if start is None else float(start)
@@ -53,7 +62,7 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
         raise ConfigurationError(f"start = {start} is not a time", "A start lies in (0, 1]: 1 is pure noise.")
     knots = schedule.knot_times
     if knots is None:
-        times = _continuous_times(schedule, steps, name, rho, top)
+        times = _continuous_times(schedule, steps, name, number, top)
     else:
         usable = int((knots - top).abs().argmin()) + 1
         if steps > usable:
@@ -62,26 +71,27 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
                 f"{steps} steps on a schedule that has {usable}{begins}",
                 f"Take at most {usable} steps, or train with a continuous schedule.",
             )
-        times = knots[_knot_positions(schedule, knots[:usable], steps, name, rho)]
+        times = knots[_knot_positions(schedule, knots[:usable], steps, name, number)]
     return [schedule(t) for t in times] + [CLEAN]
 
 
-def _spread(schedule: Schedule, steps: int, name: str, rho: float, t_max: float, t_min: float) -> Tensor:
+def _spread(schedule: Schedule, steps: int, name: str, number: float, t_max: float, t_min: float) -> Tensor:
     """Return `steps` times equally spaced in (sigma/alpha)^(1/ρ) or in log-SNR, within the log-SNR bound."""
     high = schedule(t_max).log_snr.clamp(-LOG_SNR_BOUND, LOG_SNR_BOUND)
     low = schedule(t_min).log_snr.clamp(-LOG_SNR_BOUND, LOG_SNR_BOUND)
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     if name == "log_snr":
-        return schedule.time_of(high + ramp * (low - high))
+        return schedule.time_of(high + ramp * (low.clamp(max=number) - high))
+    rho = number
     noisiest, cleanest = (-high / 2).exp() ** (1 / rho), (-low / 2).exp() ** (1 / rho)  # sigma/alpha = e^(−log_snr/2)
     return schedule.time_of(-2 * rho * (noisiest + ramp * (cleanest - noisiest)).log())
 
 
-def _continuous_times(schedule: Schedule, steps: int, name: str, rho: float, top: float) -> Tensor:
+def _continuous_times(schedule: Schedule, steps: int, name: str, number: float, top: float) -> Tensor:
     i = torch.arange(steps, dtype=torch.float64)
     if name == "trailing":
         return top * (1 - i / steps)
-    t_min = float(schedule.time_of(LOG_SNR_BOUND))
+    t_min = float(schedule.time_of(number if name == "log_snr" else LOG_SNR_BOUND))
     if top <= t_min:
         raise ConfigurationError(
             f"start = {top:g} is cleaner than the cleanest level of a {name} grid, t = {t_min:.2g}",
@@ -91,10 +101,10 @@ def _continuous_times(schedule: Schedule, steps: int, name: str, rho: float, top
         return t_min + (top - t_min) * (steps - 1 - i) / steps
     if name == "linspace":
         return torch.linspace(top, t_min, steps, dtype=torch.float64)
-    return _spread(schedule, steps, name, rho, top, t_min)
+    return _spread(schedule, steps, name, number, top, t_min)
 
 
-def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, rho: float) -> Tensor:
+def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, number: float) -> Tensor:
     """Return strictly falling 0-based positions among the K usable knots."""
     count, i = len(knots), torch.arange(steps, dtype=torch.float64)
     if name == "trailing":
@@ -103,7 +113,7 @@ def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, rh
         return (steps - 1 - i).long() * (count // steps)
     if name == "linspace":
         return torch.linspace(count, 1, steps, dtype=torch.float64).round().long() - 1
-    times = _spread(schedule, steps, name, rho, float(knots[-1]), float(knots[0]))
+    times = _spread(schedule, steps, name, number, float(knots[-1]), float(knots[0]))
     nearest = (times[:, None] - knots).abs().argmin(1).tolist()
     positions: list[int] = []
     for k, position in enumerate(nearest):  # rounding may put two levels on one knot: push the later one down
