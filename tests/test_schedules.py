@@ -349,7 +349,7 @@ def test_a_grid_falls_strictly_and_ends_clean(schedule: Schedule, spacing: str, 
     assert all(level == schedule(level.t) for level in levels[:-1])  # a grid only chooses times
 
 
-@given(schedules(), st.sampled_from([*SPACINGS, "karras:1", "karras:20"]), st.data())
+@given(schedules(), st.sampled_from([*SPACINGS, "karras:1", "karras:20", "log_snr:3"]), st.data())
 def test_a_discrete_grid_lies_on_knots(schedule: Schedule, spacing: str, data: Any) -> None:
     if schedule.knot_times is None:
         return
@@ -445,6 +445,20 @@ def test_log_snr_spacing(schedule: Schedule) -> None:
     assert log_snr.abs().max() <= LOG_SNR_BOUND + 1e-6
 
 
+@pytest.mark.parametrize("schedule", CONTINUOUS, ids=name)
+@pytest.mark.parametrize("end", [-1.0, 4.0, 6.5])
+def test_log_snr_spacing_ends_where_it_is_told_and_begins_where_it_would(schedule: Schedule, end: float) -> None:
+    grid = noise_levels(schedule, 12, f"log_snr:{end:g}")
+    log_snr = log_snrs(grid[:-1])
+    torch.testing.assert_close(log_snr.diff(), log_snr.diff().mean().expand(11), rtol=1e-5, atol=0)
+    assert abs(float(log_snr[-1]) - end) < 1e-6 and grid[-1] is CLEAN
+    assert log_snr[0] == log_snrs(noise_levels(schedule, 12, "log_snr")[:1])[0]
+
+
+def test_a_log_snr_grid_goes_no_further_than_its_schedule() -> None:
+    assert noise_levels(EDM(), 9, "log_snr:15") == noise_levels(EDM(), 9, "log_snr")  # EDM ends at 12.4
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -457,6 +471,9 @@ def test_log_snr_spacing(schedule: Schedule) -> None:
         ({"steps": 3, "spacing": "karras:0.5"}, "0.5"),
         ({"steps": 3, "spacing": "karras:x"}, "`x`"),
         ({"steps": 3, "spacing": "karras:nan"}, "nan"),
+        ({"steps": 3, "spacing": "log_snr:21"}, "`21` is not a log-SNR"),
+        ({"steps": 3, "spacing": "log_snr:x"}, "`x`"),
+        ({"steps": 3, "spacing": "log_snr:8", "start": 0.01}, "start = 0.01 is cleaner than the cleanest level"),
     ],
 )
 def test_senseless_grids_are_refused_with_a_hint(arguments: dict[str, Any], words: str) -> None:

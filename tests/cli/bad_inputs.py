@@ -266,6 +266,7 @@ CONFIGURATION = [
         "a residual MLP needs equal widths",
     ),
     Row("train moons --set sampling.spacing=trail", "", 2, "unknown spacing `trail` | Did you mean `trailing`?"),
+    Row("train moons --set sampling.spacing=log_snr:99", "", 2, "`99` is not a log-SNR for a grid to end at"),
     Row("train moons --set sampling.spacing=karras:x", "", 2, "`x` is not a ρ for karras spacing"),
     Row("train moons --set sampling.start=0", "", 2, "sampling.start = 0: should be greater than 0"),
     Row("train gaussians --set data.weights=[1,2]", "", 2, "2 weights for 8 modes"),

@@ -101,7 +101,9 @@ SamplerOption = Annotated[
     ),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Sampling steps.")]
-Spacing = Annotated[str | None, typer.Option(help="Sampling grid: trailing, leading, linspace, karras[:ρ], log_snr.")]
+Spacing = Annotated[
+    str | None, typer.Option(help="Sampling grid: trailing, leading, linspace, karras[:ρ], log_snr[:END].")
+]
 Eta = Annotated[float | None, typer.Option(help="Noise of samplers such as ddim: 0 none, 1 as much as DDPM.")]
 Label = Annotated[str | None, typer.Option(help="Class to sample, by name or number.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 is the conditional model.")]

@@ -46,7 +46,7 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
     leading    the lower end of each of n equal pieces         (Ho et al.'s public code)
     linspace   n points from t = 1 down to the smallest time
     karras     (sigma/alpha)^(1/ρ) equally spaced; "karras:5" sets ρ = 5   (Karras et al. 2022, eq. 5)
-    log_snr    log-SNR equally spaced; "log_snr:8" ends at 8, where 20 is the default: data of few values are clean by then
+    log_snr    log-SNR equally spaced; "log_snr:8" ends at 8 instead of 20, for data of few values
 
     On variance-preserving schedules sigma grows like √t near the data, so that second-order methods keep their order
     on karras, log_snr and linspace grids rather than on trailing ones.
