@@ -149,3 +149,9 @@ def test_the_corrector_gains_an_order_at_no_evaluation() -> None:
     assert interior_order(UniPC(corrector=False)) < 2.3
     assert interior_order(UniPC()) > 2.7
     assert interior_order(UniPC(p=3)) > 3.5
+
+
+def test_the_order_of_unipc_is_its_p_when_given() -> None:
+    given: Any = {"order": 3}
+    assert UniPC(**given) == UniPC(p=3)
+    assert UniPC(**given, corrector=False).order == 3  # what convergence shows, read from the object

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import AliasChoices, Field
 from torch import Tensor
 
 from toydiff.denoiser import Denoise
@@ -155,7 +156,8 @@ class UniPC(Sampler):
     """
 
     kind: Literal["unipc"] = "unipc"
-    p: Literal[2, 3] = 2
+    p: Literal[2, 3] = Field(2, validation_alias=AliasChoices("p", "order"))
+    """The paper's p, also taken as `order`; the order of convergence has the corrector in it."""
     corrector: bool = True
 
     @property
