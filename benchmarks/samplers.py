@@ -27,11 +27,9 @@ BUDGETS = (5, 9, 10, 20, 50)
 SCHEDULES: dict[str, Schedule] = {
     "VP linear": Linear(),
     "cosine": Cosine(T=None),
-    "VE": LogLinear(sigma_min=0.01, sigma_max=50),
+    "VE": LogLinear(),
     "flow": Flow(),
 }
-FIRST = -10.0
-"""Log-SNR where cosine and flow begin here, as linear does: what comes before is noise, and no sampler's merit."""
 
 
 def name(sampler: Sampler) -> str:
@@ -84,9 +82,13 @@ def rms(x: Tensor) -> float:
 
 @cache
 def interior(schedule: Schedule, steps: int, power: float) -> list[Level]:
-    """Return levels from log-SNR −4 to 4, equally spaced for power 1, the first step about n^−power."""
+    """Return levels from log-SNR −4 to 4, spaced as `grid` would for power 1, the first step about n^−power."""
     ramp = torch.linspace(0, 1, steps + 1, dtype=torch.float64) ** power
-    return [schedule(t) for t in schedule.time_of(8 * ramp - 4)]
+    log_snr = 8 * ramp - 4
+    if schedule.variance == "exploding":  # (sigma/alpha)^(1/ρ), ρ = 7, of log-SNR −4 and 4
+        first, last = math.exp(2 / 7), math.exp(-2 / 7)
+        log_snr = -14 * (first + ramp * (last - first)).log()
+    return [schedule(t) for t in schedule.time_of(log_snr)]
 
 
 @cache
@@ -113,10 +115,7 @@ def order(sampler: Sampler, schedule: Schedule, power: float = 1.5, steps: int =
 
 def grid(schedule: Schedule, steps: int) -> list[Level]:
     """Return the fixed grid: karras for variance-exploding schedules, log-SNR for the others."""
-    if schedule.variance == "exploding":
-        return noise_levels(schedule, steps, "karras")
-    late = schedule(1.0).log_snr < FIRST - 1
-    return noise_levels(schedule, steps, "log_snr", float(schedule.time_of(FIRST)) if late else None)
+    return noise_levels(schedule, steps, "karras" if schedule.variance == "exploding" else "log_snr")
 
 
 @cache
@@ -175,20 +174,6 @@ def errors(every: list[Sampler], schedule: Schedule) -> str:
     return table(["sampler", *(f"{n} evaluations" for n in BUDGETS)], rows)
 
 
-def wide(every: list[Sampler]) -> str:
-    """Return the table of errors over euler's on wider grids."""
-    rows = []
-    for title, schedule, spacing in (("flow", Flow(), "log_snr"), ("VE", LogLinear(), "karras")):
-        for steps in (9, 10, 15, 20, 30):
-            levels, near_data = noise_levels(schedule, steps, spacing), Level.at(24.0)
-            x = STARTS * levels[0].scale
-            exact = ORACLE(flow(x, levels[0], near_data), near_data)
-            found = {s: rms(list(s.trajectory(ORACLE, x, levels, torch.zeros_like))[-1].x - exact) for s in every}
-            of_euler = next(error for s, error in found.items() if name(s) == "euler")
-            rows.append([f"{title}, {steps}", *(f"{error / of_euler:.2f}" for error in found.values())])
-    return table(["", *map(name, every)], rows)
-
-
 def ranking(every: list[Sampler], schedule: Schedule, evaluations: int) -> str:
     """Return the samplers from best to worst."""
     found = sorted((budget_error(sampler, schedule, evaluations), name(sampler)) for sampler in every)
@@ -206,7 +191,6 @@ def page() -> str:
         parts += [f"### {title}", errors(every, schedule)]
         found = (adaptive(schedule, tolerance) for tolerance in (1e-3, 1e-5, 1e-7))
         parts.append("rk45: " + ", ".join(f"{error:.1g} in {asked}" for asked, error in found) + " evaluations.")
-    parts += ["## On wider grids", WIDE_TEXT, wide([s for s in every if s.evaluations == 1 and s.kind != "ddim"])]  # type: ignore[attr-defined]
     lines = [
         f"- {title}, {n} evaluations: {ranking(compared, SCHEDULES[title], n)}"
         for title in ("VP linear", "VE")
@@ -225,33 +209,29 @@ log2 of the ratio of the RMS errors of 64 and 128 steps from log-SNR −4 to 4, 
 about n^−1.5; last, with equal steps. A multistep method has to start at first order, at an error of the square of its
 first step: on equal steps that is all a method without corrector can keep of a third order. unipc corrects its first
 step too, and with p = 3 shows the fourth order it has once started. `order` is what the class promises on equal steps,
-dpmpp_3m's on graded ones. At equal log-SNR the schedules differ in nothing a sampler could see."""
+dpmpp_3m's on graded ones. (Public copies of dpmpp_3m halve its second difference, and are of order 2 on both.) Grids
+are spaced in log-SNR, on VE as karras does; at equal log-SNR schedules differ in nothing a sampler could see."""
 
 ERROR_TEXT = """\
-RMS error of the samples. Grids: equal steps in log-SNR on VP linear, cosine and flow, from log-SNR −10 (where linear
-begins) to 20 or the schedule's end; karras, ρ = 7, on VE (σ = 0.01…50). Methods that ask twice a step make half as many
-steps. Cosine and flow have the same grid of log-SNR here, and so the same numbers. From 9 evaluations on every
-multistep method is ahead of euler. edm takes its slopes in σ: on a step over which σ falls to a tenth, the slope at its
-end counts ten times too much, and Heun's method goes astray; in τ, as heun has it, or on a finer grid it does not."""
-
-WIDE_TEXT = """\
-The same from log-SNR −20 to 20, and with σ = 0.002…80: errors over euler's. A few steps are then 2 or 3 units of
-λ = ½ log-SNR long, and a parabola through the past, continued so far, multiplies errors up to sevenfold: third order
-pays from 15 to 20 evaluations on. deis and ipndm extrapolate ε̂, which counts most where the step begins."""
+RMS error of the samples. Grids: `noise_levels`, log_snr on VP linear, cosine and flow, karras on VE (σ = 0.002…80), as
+far as each schedule goes, but for log-SNR beyond ±20. Methods that ask twice a step make half as many steps. Cosine and
+flow have the same grid of log-SNR here, and so the same numbers. At 5 evaluations, and often at 10, a step is longer
+than λ = ½ log-SNR = 1, and dpmpp_3m and unipc with p = 3 are of second order: a parabola continued so far misses by
+more than it gains, and would put them behind euler. From 9 evaluations on every multistep method is ahead of euler. edm
+takes its slopes in σ: on a step over which σ falls to a tenth, the slope at its end counts ten times too much, and
+Heun's method goes astray; in τ, as heun has it, or on a finer grid it does not."""
 
 RANKING_TEXT = """\
 FID against evaluations of a network on CIFAR-10: at 5, ipndm < deis < unipc ≈ dpmpp_3m < euler; at 10, ipndm 2.77,
 unipc 2.89, dpmpp_3m 3.00, deis (tAB3) 4.09, euler 15.7. Here, RMS errors:"""
 
 REASONS = """\
-It agrees that ipndm is best at 5 and among the best at 10, and that euler is last by far at 10. It disagrees in three
-places. At 5 the third-order methods come after euler: two narrow modes make x̂_0 turn within one step of such a grid,
-and see above what a parabola does then; the denoiser of a picture turns in many directions at many levels. (Public
-copies of dpmpp_3m halve its second difference, which at 5 steps is a help, 0.45 for 0.56 on VP linear, and costs the
-order from then on; they also lower the order of the last steps below 15, as ours does only into sigma = 0.) At 5 unipc
-with p = 2 comes before deis: the published deis is tAB3 in t, ours of order 2 in log ρ. At 10 dpmpp_3m or unipc with
-p = 3 are level with ipndm or ahead: the errors here are of the solver alone, sample by sample, while FID compares
-distributions, and the network's own error is part of their distance: near ties need not fall the same way."""
+It agrees that ipndm is first and euler last throughout, and in all of the order on VE at 5. It disagrees on deis, which
+comes after unipc and dpmpp_3m on VP linear at 5, and before them on VE at 10: the published one is tAB3 in t, ours of
+order 2 in log ρ. dpmpp_3m is level with unipc at 10, not behind it, being of second order in most of such steps; there
+public copies lower the order of the last steps, below 15, and halve the second difference. And the errors here are of
+the solver alone, sample by sample, while FID compares distributions, and the network's own error is part of their
+distance: near ties need not fall the same way."""
 
 
 def main() -> None:

@@ -171,6 +171,16 @@ def test_a_batch_of_levels_is_guided_row_by_row(denoiser: Denoiser) -> None:
     assert torch.equal(between(X, level), expected)
 
 
+def test_each_row_has_its_own_level_in_a_batch(denoiser: Denoiser) -> None:
+    """Two levels beside two points of the plane: which of the two axes they belong to must not be guessed."""
+    x, label, t = X[:2], LABEL[:2], torch.tensor([0.2, 0.9])
+    low, high = (SCHEDULE(v).sigma / SCHEDULE(v).alpha for v in (0.1, 0.5))
+    one = [Guided(denoiser, label[k : k + 1], 3, (low, high))(x[k : k + 1], SCHEDULE(t[k])) for k in range(2)]
+    for times in (t, t[:, None]):
+        batch = Guided(denoiser, label, 3, (low, high))(x, SCHEDULE(times))
+        torch.testing.assert_close(batch, torch.cat(one))
+
+
 def test_no_evaluation_is_wasted_outside_the_interval() -> None:
     asked = []
 

@@ -84,7 +84,7 @@ def _coefficient(value: Tensor, x: Tensor) -> Tensor:
     return value if value.ndim == 0 else value.to(x)
 
 
-def _beside(x: Tensor, level: Level) -> Level:
+def beside(x: Tensor, level: Level) -> Level:
     """Return a batch of levels (B,) as (B, 1, …), to stand beside x; others as they are."""
     if level.alpha.ndim != 1 or x.ndim == 1:
         return level
@@ -154,7 +154,7 @@ class Denoiser(nn.Module):
             )
         if level.sigma.ndim == 0 and level.sigma == 0:
             return x / level.alpha
-        x, level = self.to_own_level(x, _beside(x, level))
+        x, level = self.to_own_level(x, beside(x, level))
         if level.alpha.ndim == 0 and level.alpha == 0 and self.target in ("eps", "score"):
             raise ConfigurationError(
                 f"a denoiser of `{self.target}` cannot decode pure noise, where alpha = 0",
@@ -201,7 +201,7 @@ class Denoiser(nn.Module):
         self, x0: Tensor, level: Level, eps: Tensor, label: Tensor | None = None, weight: Weight | None = None
     ) -> Tensor:
         """Return w · mean |F̂ − F|² a sample, (B,), for clean x0 and noise eps (B, …) at levels (B, 1, …)."""
-        level = _beside(x0, level)
+        level = beside(x0, level)
         a, b = self.coefficients(level)
         x = _coefficient(level.alpha, x0) * x0 + _coefficient(level.sigma, x0) * eps
         F = _coefficient(a, x0) * x0 + _coefficient(b, x0) * eps

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from toydiff.denoiser import Denoise, Denoiser
+from toydiff.denoiser import Denoise, Denoiser, beside
 from toydiff.errors import ConfigurationError
 from toydiff.schedules import Level
 
@@ -62,7 +62,8 @@ class Autoguided:
 
 def _guide(strong: Denoise, weak: Denoise, scale: float, interval: Interval, x: Tensor, level: Level) -> Tensor:
     """Return weak + scale · (strong − weak) at levels inside the interval, and strong elsewhere."""
-    ratio, (low, high) = level.sigma / level.alpha, interval
+    own = beside(x, level)
+    ratio, (low, high) = own.sigma / own.alpha, interval
     inside = (low < ratio) & (ratio <= high)
     answer = strong(x, level)
     if scale == 1 or not inside.any():  # half the evaluations

@@ -224,8 +224,10 @@ def test_order_of_convergence_to_the_exact_flow(sampler: Sampler, schedule: Sche
         assert error(16) < (1e-4 if spacing in ("karras", "log_snr") else 0.01)
         return
     assert error(128) < 0.1
-    wanted = order_on(sampler, spacing)
-    assert measured_order(error, 64) >= (0.8 if wanted == 1 else wanted - 0.3)
+    if order_on(sampler, spacing) == 1:  # on linspace: by fits and starts, as looking back sets in step by step
+        assert math.log2(error(64) / error(256)) / 2 >= 0.8
+        return
+    assert measured_order(error, 64) >= order_on(sampler, spacing) - 0.3
 
 
 @on_grids([sampler for sampler in SAMPLERS if sampler not in DETERMINISTIC and sampler.kind != "langevin"])

@@ -45,7 +45,7 @@ def test_a_polynomial_in_log_snr_is_integrated_exactly(
         value = torch.full_like(x, q(float(level.log_snr) / 2))
         return value if sign == 1 else (x - level.sigma * value) / level.alpha
 
-    levels = [schedule(t) for t in schedule.time_of(torch.tensor([-5.0, -4.2, -3, -2.1, -0.5, 0.3, 2.0, 3.1]))]
+    levels = [schedule(t) for t in schedule.time_of(torch.tensor([-5.0, -4.2, -3.4, -2.4, -1.5, -0.5, 0.4, 1.2]))]
     x = torch.ones(1, 1, dtype=torch.float64)
     for k, ((t, s), frame) in enumerate(zip(pairwise(levels), walk(method, levels, denoise, x), strict=True)):
         if k >= degree:  # as many estimates as the polynomial needs
@@ -97,18 +97,20 @@ def test_an_endless_step_is_first_order_and_drops_the_history(method: Sampler) -
 
 @pytest.mark.parametrize("method", MULTISTEP[:5], ids=name)
 def test_no_grid_turns_looking_back_into_garbage(method: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linspace's last step is so long that public copies end far outside the data; elsewhere nothing is dropped."""
+    """Linspace's last step is so long that public copies end far outside the data; over short steps all is kept."""
     x = torch.linspace(-2, 2, 50, dtype=torch.float64)[:, None].expand(50, 2)
     kept = {
         spacing: walk(method, noise_levels(Cosine(T=None), 20, spacing), x=x)[-1].x
-        for spacing in ("linspace", "leading", "trailing", "log_snr")
+        for spacing in ("linspace", "leading", "trailing")
     }
+    fine = noise_levels(Cosine(T=None), 25, "log_snr")
+    kept_fine = walk(method, fine, x=x)[-1].x
     monkeypatch.setattr(multistep, "steady", lambda past, t, s: past)
     plain = {spacing: walk(method, noise_levels(Cosine(T=None), 20, spacing), x=x)[-1].x for spacing in kept}
     for spacing in ("linspace", "leading"):
         assert kept[spacing].abs().max() < 2.2
     assert (plain["linspace"] - kept["linspace"]).abs().max() > 0.3
-    assert torch.equal(plain["log_snr"], kept["log_snr"])
+    assert torch.equal(walk(method, fine, x=x)[-1].x, kept_fine)
     if method.order == 2:
         assert torch.equal(plain["trailing"], kept["trailing"])
 
@@ -132,6 +134,21 @@ def test_half_the_second_difference_is_second_order(monkeypatch: pytest.MonkeyPa
     whole: Callable[[Tensor, int], Tensor] = multistep.moments
     monkeypatch.setattr(multistep, "moments", lambda h, n: whole(h, n) * torch.tensor([1, 1, 0.5, 1])[:n])
     assert interior_order(DPMpp3M()) < 2.3
+
+
+@pytest.mark.parametrize("power", [1.5, 2.0])
+def test_a_short_step_looks_back_over_a_much_shorter_one(power: float) -> None:
+    """Equal steps behind one of n^−power: to extrapolate far over a short step costs nothing, and keeps order 3."""
+    gaussian = Gaussian(torch.zeros(2), 0.5)
+
+    def error(steps: int) -> float:
+        ramp = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+        ramp = torch.cat([ramp[:1], ramp.new_tensor([steps**-power]), ramp[1:]])
+        levels = [Level.at(log_snr) for log_snr in 6 * ramp - 2]
+        scale = [(level.alpha**2 * 0.25 + level.sigma**2).sqrt() for level in (levels[0], levels[-1])]
+        return float((walk(DPMpp3M(), levels, gaussian)[-1].x / scale[1] - START / scale[0]).abs().max())
+
+    assert math.log2(error(100) / error(200)) > 2.7
 
 
 def test_the_corrector_gains_an_order_at_no_evaluation() -> None:

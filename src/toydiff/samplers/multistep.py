@@ -59,12 +59,14 @@ def blend(estimates: list[Estimate], weights: Tensor | Sequence[float]) -> Tenso
 
 
 def steady(past: list[Estimate], t: Level, s: Level) -> list[Estimate]:
-    """Return the estimates of x̂_0 without the oldest, while extrapolating would multiply their errors by more than 10.
+    """Return the estimates of x̂_0 without the oldest, while their errors would count more than 2½ times in x_s.
 
-    The last step of a linspace grid, which ends at a log-SNR of 20, is so much longer than those before it that looking
-    back would give garbage. On log_snr grids all estimates stay; on trailing ones at least the last two.
+    An error of x̂_0 counts 1 − e^−h in x_s, times Σ |w_j|: 2 for a line through two estimates, 4 to 7 for a parabola
+    through three, continued over one more of their steps. From h = 1 on that parabola misses by more than it gains, and
+    so does all looking back over the last step of a linspace grid. A step of h < ½ can look back as far as it likes.
     """
-    while len(past) > 1 and polynomial_weights(past, t, s, sign=1).abs().sum() > 10:
+    h = (s.log_snr - t.log_snr) / 2
+    while len(past) > 1 and h > 0.5 and -torch.expm1(-h) * polynomial_weights(past, t, s, sign=1).abs().sum() > 2.5:
         past = past[:-1]
     return past
 
@@ -119,7 +121,8 @@ class DPMpp3M(Sampler):
     """DPM-Solver++(3M): x̂_0 with its first and second derivative in λ (Lu et al. 2022, eq. 3.3 and appendix B).
 
     From m = x̂_0 at t and m', m'' before it, at u = (λ − λ_t)/h:  x̂_0(u) ≈ m + D_1 u + D_2 u²/2,  D_2 twice the second
-    divided difference. Public copies leave out the "twice": they are second order.
+    divided difference. Public copies leave out the "twice": they are second order. On steps longer than λ = 1 it is
+    dpmpp_2m; see `steady`.
     """
 
     kind: Literal["dpmpp_3m"] = "dpmpp_3m"
