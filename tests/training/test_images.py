@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import gc
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from toydiff import checkpoint as checkpoints
 from toydiff.config import Model, Run
 from toydiff.data import Shapes
 from toydiff.networks import UNet
@@ -32,7 +34,10 @@ def tiny(**training: Any) -> Run:
 @pytest.mark.parametrize(
     "options", [{}, {"n": 20}, {"precision": "bfloat16"}, {"accumulate": 2, "n": 20}, {"dropout": 0.3}]
 )
-def test_resumed_equals_uninterrupted_bit_for_bit(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("through_a_file", [False, True])  # which keeps no memory format
+def test_resumed_equals_uninterrupted_bit_for_bit(
+    options: dict[str, Any], through_a_file: bool, tmp_path: Path
+) -> None:
     run = tiny(**options)
     *_, whole = fit(run.build(), run.data, run.training)
     for first in fit(run.build(), run.data, run.training):
@@ -44,6 +49,11 @@ def test_resumed_equals_uninterrupted_bit_for_bit(options: dict[str, Any]) -> No
                 "optimizer": copy.deepcopy(first.optimizer.state_dict()),
             }
             break
+    if through_a_file:
+        parts = {name: state.pop(name) for name in ("model", "ema", "optimizer")}
+        checkpoints.save(tmp_path / "latest.pt", header={}, **parts)
+        saved = checkpoints.load(tmp_path / "latest.pt")
+        state |= {"model": saved.model, "ema": saved.ema, "optimizer": saved.optimizer}
     *_, last = fit(run.build(), run.data, run.training, resume=state)
     for made, expected in ((last.denoiser, whole.denoiser), (last.ema, whole.ema)):
         for name, value in made.state_dict().items():

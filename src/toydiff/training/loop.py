@@ -22,7 +22,7 @@ from toydiff.training.couplings import AnyCoupling, Independent
 from toydiff.training.densities import AnyDensity, UniformTime
 from toydiff.training.ema import EMA
 from toydiff.training.guard import Guard
-from toydiff.training.optimizers import AdamW, AnyOptimizer, AnyRate, CosineRate
+from toydiff.training.optimizers import AdamW, AnyOptimizer, AnyRate, CosineRate, restore
 
 CHECK_EVERY = 50
 """Steps between two looks at the guard: each look waits for the device."""
@@ -134,7 +134,7 @@ def fit(
         start = resume["step"]
         denoiser.load_state_dict(resume["model"])
         average.load_state_dict(resume["ema"])
-        optimizer.load_state_dict(copy.deepcopy(resume["optimizer"]))  # it would go on writing into the caller's
+        restore(optimizer, resume["optimizer"])
     if training.compile:
         denoiser.network.compile()
     guard = Guard(device)

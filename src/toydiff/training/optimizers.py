@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from toydiff.spec import Spec
 
@@ -45,6 +46,19 @@ class AdamW(Spec):
 
 
 AnyOptimizer = Annotated[AdamW | Adam, Field(discriminator="kind")]
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a `state_dict`, each moment laid out in memory as its parameter is; the caller's stays as it is.
+
+    A file keeps moments contiguous, convolutions may be channels_last, and fused Adam pairs the elements of the two by
+    their place in memory: it would give every weight the moments of another one.
+    """
+    optimizer.load_state_dict(copy.deepcopy(state))  # it would go on writing into the caller's
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter.detach(), dtype=value.dtype).copy_(value)
 
 
 class _Rate(Spec):
