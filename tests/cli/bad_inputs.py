@@ -514,6 +514,9 @@ EDITING = [
     Row(f"{X} --guidance 3 --guidance-interval=-1,1", "run", 2, "is no interval of sigma/alpha"),
     Row(f"{X} --guidance 3 --guidance-interval 1", "run", 2, "is no interval of sigma/alpha"),
     Row(f"{X} --guidance 3 --label none", "run", 2, "--guidance leads towards a class, and there is none"),
+    Row(
+        "animate tiny to gif --guidance 3 --label none", "run", 2, "--guidance leads towards a class, and there is none"
+    ),
     Row(f"{X} --guide plain", "run", 2, "--guide without a scale guides nowhere | Add --guidance 2"),
     Row(f"{X} --guide plan --guidance 2", "run", 2, "`plan` is neither a path, a run nor a preset | `plain`?"),
     Row(f"{X} --guide none.pt --guidance 2", "run", 1, "none.pt is not there"),

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from toydiff import checkpoint as checkpoints
+from toydiff.cli.memory import too_many
+from toydiff.data import Moons
 from toydiff.denoiser import Denoiser
+from toydiff.runs import load
 
 from .conftest import Toydiff
 from .program import TINY
@@ -68,6 +71,19 @@ def test_sampling_says_what_to_change(
     done = toydiff(*words, "-n", "50", code=1)
     assert "error: out of memory while making 50 points with `tiny`\n  Make fewer at once: -n 25." in done.stderr
     assert not (with_run / "x.png").exists() and not (with_run / "tiny.gif").exists()
+
+
+def test_data_that_do_not_fit_say_so(here: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Moons, "draw", lambda *args: (_ for _ in ()).throw(RuntimeError(CPU)))
+    done = toydiff("train", "moons", *TINY, "--samples", "500", code=1)
+    assert "error: out of memory while drawing the data, 500 points\n  Train on fewer: --samples 250." in done.stderr
+    done = toydiff("data", "export", "moons", "-n", "50", "-o", "x.npz", code=1)
+    assert "error: out of memory\n  Ask for fewer samples, with -n" in done.stderr and not Path("x.npz").exists()
+
+
+def test_more_samples_than_a_batch_are_not_what_is_too_many(with_run: Path) -> None:
+    loaded = load("tiny")
+    assert too_many(loaded, 1_000_000)[1] == f"Make fewer at once: -n {loaded.at_once // 2}."
 
 
 def test_other_failures_are_not_taken_for_it(here: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch) -> None:

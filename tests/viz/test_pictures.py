@@ -18,6 +18,7 @@ from toydiff.errors import ToydiffError
 from toydiff.schedules import CLEAN, EDM, Cosine, Flow, Level, Linear, LogLinear, noise_levels
 from toydiff.viz import curves, images, points, process, style
 from toydiff.viz.png import save_png
+from toydiff.viz.reading import read_picture
 
 
 def cloud(dimension: int, count: int = 300) -> np.ndarray:
@@ -261,3 +262,11 @@ def test_no_pyplot() -> None:
         "print('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_16_bits_keep_their_greys(channels: int, tmp_path: Path) -> None:
+    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    read = read_picture(tmp_path / "deep.png", (channels, 8, 8))
+    assert read.shape == (channels, 8, 8) and np.allclose(read, grey / 65535)

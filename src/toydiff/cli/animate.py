@@ -104,6 +104,10 @@ def animate(
             talk.warn(
                 f"the film has {taken + 1:,} frames, not {frames:,}: the noise, and one for each of the {taken:,} steps"
             )
+        if label == "none" and guidance not in (None, 1):
+            raise ConfigurationError(
+                "--guidance leads towards a class, and there is none", "Leave one of --guidance and --label none out."
+            )
         labels = loaded.labels(label, seeds)
         film = loaded.trajectory(
             seeds,

@@ -22,12 +22,19 @@ def enough_memory(what: Callable[[], tuple[str, str]]) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(sign in str(error).lower() for sign in SIGNS):
+        if not ran_out(error):
             raise
         raise ToydiffError(*what()) from error
+
+
+def ran_out(error: Exception) -> bool:
+    """Return whether an error says that memory has run out."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in words for sign in SIGNS))
 
 
 def too_many(loaded: Loaded, count: int) -> tuple[str, str]:
     """Return what to say when memory has run out while `count` samples were made, and what to change."""
     said = f"out of memory while making {count:,} {loaded.data.word} with `{shown(loaded.name)}`"
-    return said, f"Make fewer at once: -n {count // 2}." if count > 1 else "Take a machine with more memory."
+    few = min(count, loaded.at_once) // 2  # more than `at_once` are made in batches of so many
+    return said, f"Make fewer at once: -n {few}." if few else "Take a machine with more memory."

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from toydiff.cli.memory import ran_out
 from toydiff.cli.talk import report
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
@@ -45,10 +46,12 @@ def guarded(command: Function) -> Function:
             if debug:
                 raise
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            report(
-                ToydiffError(f"something went wrong inside toydiff ({what})", "Run again with --debug to see where."),
-                kwargs.get("log_file"),
+            failure = ToydiffError(
+                f"something went wrong inside toydiff ({what})", "Run again with --debug to see where."
             )
+            if ran_out(error):
+                failure = ToydiffError("out of memory", "Ask for fewer samples, with -n, or for smaller ones.")
+            report(failure, kwargs.get("log_file"))
             raise typer.Exit(1) from error
 
     return run  # type: ignore[return-value]

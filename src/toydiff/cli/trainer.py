@@ -44,7 +44,11 @@ class Trainer:
         self.run, self.folder, self.preset, self.talk, self.device = run, folder, preset, talk, device
         self.state = checkpoints.load(resume) if resume else None
         header = self.state.header if self.state else {}
-        if header.get("data", fingerprint(run.data)) != fingerprint(run.data):
+        n = run.data.n or 0
+        few = f"Train on fewer: --samples {n // 2}." if n > 1 else ""
+        with enough_memory(lambda: (f"out of memory while drawing the data, {n:,} {run.data.word}", few)):
+            self.fingerprint = fingerprint(run.data)
+        if header.get("data", self.fingerprint) != self.fingerprint:
             talk.warn("the data are no longer those the run was started with: it goes on, but not bit for bit")
         self.start: int = header.get("step", 0)
         self.best: dict[str, float] | None = header.get("best")
@@ -212,7 +216,7 @@ class Trainer:
             "total": step.total,
             "best": self.best,
             "window": [float(self.window), self.count],
-            "data": fingerprint(self.run.data),
+            "data": self.fingerprint,
             "environment": environment(self.device),
         }
 

@@ -99,7 +99,7 @@ class UNetNetwork(nn.Module):
             if k > 0:
                 self.up.append(nn.ConvTranspose2d(width, width := widths[k - 1], 2, stride=2))
         self.norm = GroupNorm(width)
-        self.last = zero(nn.Conv2d(width, pixels, 3, padding=1))  # the first prediction is 0, the mean of every target
+        self.last = zero(nn.Conv2d(width, pixels, 3, padding=1))  # the first prediction is 0
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(

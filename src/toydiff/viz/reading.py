@@ -36,6 +36,9 @@ def read_picture(path: Path, shape: tuple[int, ...]) -> Array:
                     f"{shown(path)} is {picture.width} × {picture.height} pixels, the data {width} × {height}",
                     "Scale or crop it first.",
                 )
+            if picture.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off at 255
+                grey = np.asarray(picture, dtype=np.float32) / 65535
+                return np.repeat(grey[None], channels, axis=0)
             pixels = np.asarray(picture.convert(_MODES[channels]), dtype=np.float32) / 255
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ToydiffError(
