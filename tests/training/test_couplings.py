@@ -17,7 +17,7 @@ from toydiff.errors import ConfigurationError
 from toydiff.names import Found
 from toydiff.networks import MLP
 from toydiff.runs import Loaded
-from toydiff.samplers import DDIM, DDPM, AnySampler, noise_levels
+from toydiff.samplers import DDIM, DDPM, EDM, AnySampler, noise_levels
 from toydiff.schedules import Flow
 from toydiff.spec import kinds
 from toydiff.training import Training, Validator, fit
@@ -187,6 +187,7 @@ def test_a_sampler_says_whether_it_draws_noise_and_is_believed(kind: str, traine
     if not sampler.stochastic:  # type: ignore[attr-defined]
         assert trained["ot"].sample(2, sampler=sampler).x.isfinite().all()
     assert not DDIM(eta=0).stochastic and DDIM(eta=0.1).stochastic
+    assert not EDM().stochastic and EDM(S_churn=20, S_tmin=0.9, S_tmax=0.91).stochastic  # however short the window
 
 
 def test_a_coupled_model_edits_nothing(trained: dict[str, Loaded]) -> None:

@@ -93,6 +93,10 @@ class EDM(Sampler):
     order: ClassVar[int] = 2
     evaluations: ClassVar[int | None] = 2
 
+    @property
+    def stochastic(self) -> bool:
+        return self.S_churn > 0  # a walk might step over a narrow S_tmin … S_tmax
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.S_tmin >= self.S_tmax:
