@@ -74,6 +74,7 @@ def foretell(denoiser: Denoiser, run: Run, preset: str | None, talk: Talk, start
     left = run.total_steps - start
     if left < 20 * TIMED:
         return
+    talk.note(f"timing {TIMED} steps first …")
     step = seconds_a_step(denoiser, run)
     seconds, speed = left * step, run.training.batch_size / step
     said = (
