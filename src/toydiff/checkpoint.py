@@ -47,6 +47,10 @@ _DAMAGED = "Copy or download it again; in a run folder, latest.prev.pt is the on
 _FOREIGN = "Give a checkpoint that `toydiff train` wrote."
 
 
+class NewerFormat(ToydiffError):
+    """A whole file of a version that this toydiff does not know."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The content of a file: JSON header, weights, averaged weights, optimizer state; `digest` is its SHA-256."""
@@ -116,6 +120,11 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the header alone, of a file whose digest and outline were checked, without making its tensors."""
     data, version, _ = _verified(path)
     return _current(path, _outline(path, data), version)[0]
+
+
+def whole_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return a checkpoint's bytes, to be copied; ToydiffError if its digest is not right."""
+    return _verified(path)[0]
 
 
 def check_shapes(weights: dict[str, Tensor], network: nn.Module) -> None:
@@ -210,7 +219,8 @@ def _verified(path: str | os.PathLike[str]) -> tuple[bytes, int, str]:
         raise _refused(path, "it is damaged (its SHA-256 does not match its content)", _DAMAGED)
     if version > VERSION:
         problem = f"it has version {version} of the format, this toydiff reads up to {VERSION}"
-        raise _refused(path, problem, "Update toydiff: pip install -U toydiff")
+        newer = _refused(path, problem, "Update toydiff: pip install -U toydiff")
+        raise NewerFormat(newer.message, newer.hint)
     return data, version, digest
 
 

@@ -81,12 +81,11 @@ def inspect(
         )
     else:
         talk.note(found.why)
-        from toydiff import checkpoint as checkpoints
-        from toydiff.runs import run_of
+        from toydiff.runs import read, run_of
 
-        content = checkpoints.load(found.path)
-        header = {**content.header, "sha256": content.digest, "path": str(found.path)}
-        run = run_of(content.header, found.path)
+        content, path = read(found.path, talk.warn)
+        header = {**content.header, "sha256": content.digest, "path": str(path)}
+        run = run_of(content.header, path)
     facts = {"checkpoint": {k: v for k, v in header.items() if k != "config"}, **describe(run)}
     if out is not None:
         from toydiff.viz.curves import schedule_plot

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -202,10 +201,14 @@ class Trainer:
             self._save(step, f"step-{step.step}.pt")
 
     def _keep_previous(self) -> None:
-        """Copy latest.pt to latest.prev.pt: a disk that damages one may spare the other."""
+        """Copy latest.pt to latest.prev.pt, a disk that damages one may spare the other; a damaged one stays behind."""
         if (latest := self.folder / "latest.pt").is_file():
-            with atomic_write(self.folder / "latest.prev.pt") as file, latest.open("rb") as old:
-                shutil.copyfileobj(old, file)
+            try:
+                whole = checkpoints.whole_bytes(latest)
+            except ToydiffError as error:
+                return self.talk.warn(f"{error.message}; it is not kept as latest.prev.pt")
+            with atomic_write(self.folder / "latest.prev.pt") as file:
+                file.write(whole)
 
     def _header(self, step: Step) -> dict[str, Any]:
         return {
