@@ -144,7 +144,7 @@ def _smoke(run: Run, preset: str | None, talk: Talk, device: str) -> None:
 
 
 def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
-    """Run the trainer to its end; print the result, where it is, and what to try next."""
+    """Run the trainer to its end, alone in its folder; print the result, where it is, and what to try next."""
     run, folder = trainer.run, trainer.folder
     known_as = shlex.quote(shown(folder.name if folder.parent == runs_dir() else folder))
     summary = {"step": trainer.start, "seconds": 0.0, "best": trainer.best, "folder": str(folder)}
@@ -152,7 +152,12 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         talk.result(f"{shown(folder)} has finished already: {trainer.start:,} steps", summary)
         talk.note(f"To go on: toydiff resume {known_as} --steps {2 * trainer.start}")
         return
-    trainer.make_folder()  # before it is announced
+    with trainer.alone():  # before it is announced
+        _train(trainer, talk, seconds, known_as, summary)
+
+
+def _train(trainer: Trainer, talk: Talk, seconds: float | None, known_as: str, summary: dict[str, Any]) -> None:
+    run, folder = trainer.run, trainer.folder
     talk.note(
         f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}"
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -25,6 +26,7 @@ from toydiff.config import Run
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
 from toydiff.files import atomic_write, shown, write_text
+from toydiff.lock import locked
 from toydiff.names import Found
 from toydiff.runs import Loaded
 from toydiff.samplers import DDIM
@@ -41,6 +43,7 @@ class Trainer:
         self, run: Run, folder: Path, *, preset: str | None, talk: Talk, device: str, resume: Path | None = None
     ):
         self.run, self.folder, self.preset, self.talk, self.device = run, folder, preset, talk, device
+        self.found = identity(folder / "latest.pt")
         self.state = checkpoints.load(resume) if resume else None
         header = self.state.header if self.state else {}
         n = run.data.n or 0
@@ -122,6 +125,17 @@ class Trainer:
         if self.best is None or not (self.folder / "best.pt").is_file():
             self.best = None
         return {"step": self.start, "model": state.model, "ema": state.ema, "optimizer": state.optimizer}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the run folder and keep other trainers out of it; ToydiffError if one is there, or was since."""
+        self.make_folder()
+        with locked(self.folder):
+            if identity(self.folder / "latest.pt") != self.found:
+                raise ToydiffError(
+                    f"somebody else has trained in {shown(self.folder)} meanwhile", "Run the command again."
+                )
+            yield
 
     def make_folder(self) -> None:
         """Make the run folder, if it is not there; ToydiffError if it cannot be."""
@@ -278,6 +292,15 @@ class Trainer:
         what = f"Train with {' or '.join(ways)}." if ways else "Take a smaller network."
         kept = self.folder / "latest.pt"
         return said, what + (f" What is saved stays: {shown(kept)}." if kept.is_file() else "")
+
+
+def identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells one version of a file from the next, or None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def read_metrics(path: Path, until: int) -> list[dict[str, Any]]:
