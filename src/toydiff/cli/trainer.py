@@ -18,6 +18,7 @@ from torch import Tensor
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.board import Board
 from toydiff.cli.configure import to_toml
+from toydiff.cli.keeping import best_kept, identity, keep_previous, read_metrics
 from toydiff.cli.memory import enough_memory
 from toydiff.cli.progress import Progress
 from toydiff.cli.speed import Clock, foretell, rate
@@ -25,7 +26,7 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
-from toydiff.files import atomic_write, shown, write_text
+from toydiff.files import shown, write_text
 from toydiff.lock import locked
 from toydiff.names import Found
 from toydiff.runs import Loaded
@@ -53,7 +54,7 @@ class Trainer:
         if header.get("data", self.fingerprint) != self.fingerprint:
             talk.warn("the data are no longer those the run was started with: it goes on, but not bit for bit")
         self.start: int = header.get("step", 0)
-        self.best: dict[str, float] | None = header.get("best")
+        self.best = best_kept(folder, header, talk.warn)
         window = header.get("window", [0.0, 0])
         self.window: Tensor = torch.tensor(window[0], dtype=torch.float64, device=device)
         self.count: int = window[1]
@@ -122,8 +123,6 @@ class Trainer:
     def _resume_state(self) -> dict[str, Any] | None:
         if (state := self.state) is None:
             return None
-        if self.best is None or not (self.folder / "best.pt").is_file():
-            self.best = None
         return {"step": self.start, "model": state.model, "ema": state.ema, "optimizer": state.optimizer}
 
     @contextmanager
@@ -203,7 +202,7 @@ class Trainer:
         if name == "latest.pt":  # metrics first: a crash between the two leaves rows too many, never too few
             write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.metrics))
             write_text(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in self.timing))
-            self._keep_previous()
+            keep_previous(self.folder, self.talk.warn)
         checkpoints.save(
             self.folder / name,
             header=self._header(step),
@@ -213,16 +212,6 @@ class Trainer:
         )
         if name == "latest.pt" and step.step in self.run.record.keep:
             self._save(step, f"step-{step.step}.pt")
-
-    def _keep_previous(self) -> None:
-        """Copy latest.pt to latest.prev.pt, a disk that damages one may spare the other; a damaged one stays behind."""
-        if (latest := self.folder / "latest.pt").is_file():
-            try:
-                whole = checkpoints.whole_bytes(latest)
-            except ToydiffError as error:
-                return self.talk.warn(f"{error.message}; it is not kept as latest.prev.pt")
-            with atomic_write(self.folder / "latest.prev.pt") as file:
-                file.write(whole)
 
     def _header(self, step: Step) -> dict[str, Any]:
         return {
@@ -292,26 +281,3 @@ class Trainer:
         what = f"Train with {' or '.join(ways)}." if ways else "Take a smaller network."
         kept = self.folder / "latest.pt"
         return said, what + (f" What is saved stays: {shown(kept)}." if kept.is_file() else "")
-
-
-def identity(path: Path) -> tuple[int, int, int] | None:
-    """Return what tells one version of a file from the next, or None if there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def read_metrics(path: Path, until: int) -> list[dict[str, Any]]:
-    """Return the rows of a metrics file up to step `until`: what came later is about to be done again."""
-    rows = []
-    if until > 0 and path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                break  # a torn last line
-            if row["step"] <= until:
-                rows.append(row)
-    return rows
