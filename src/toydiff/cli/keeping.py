@@ -9,7 +9,7 @@ from typing import Any
 
 from toydiff import checkpoint as checkpoints
 from toydiff.errors import ToydiffError
-from toydiff.files import atomic_write
+from toydiff.files import atomic_write, shown
 
 
 def keep_previous(folder: Path, warn: Callable[[str], None]) -> None:
@@ -33,6 +33,12 @@ def best_kept(folder: Path, header: dict[str, Any], warn: Callable[[str], None])
             warn(f"{error.message}; the next validation makes a new one")
             return None
     return best
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return in words what is no longer as it was where a run was made: "torch 2.12 is now 2.13"; "" if nothing."""
+    changed = (key for key in now if key in before and before[key] != now[key])
+    return ", ".join(shown(f"{key} {before[key]} is now {now[key]}") for key in changed)
 
 
 def identity(path: Path) -> tuple[int, int, int] | None:

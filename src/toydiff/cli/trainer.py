@@ -18,7 +18,7 @@ from torch import Tensor
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.board import Board
 from toydiff.cli.configure import to_toml
-from toydiff.cli.keeping import best_kept, identity, keep_previous, read_metrics
+from toydiff.cli.keeping import best_kept, differences, identity, keep_previous, read_metrics
 from toydiff.cli.memory import enough_memory
 from toydiff.cli.progress import Progress
 from toydiff.cli.speed import Clock, foretell, rate
@@ -26,7 +26,7 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
-from toydiff.files import shown, write_text
+from toydiff.files import shown, sweep, write_text
 from toydiff.lock import locked
 from toydiff.names import Found
 from toydiff.runs import Loaded
@@ -60,7 +60,10 @@ class Trainer:
         self.count: int = window[1]
         self.metrics = read_metrics(folder / "metrics.jsonl", self.start)
         self.timing = read_metrics(folder / "timing.jsonl", self.start)
+        self.failed: dict[str, ToydiffError] = {}
+        """What the disk would not take so far, by file."""
         self.stop: int | None = None
+        self.over = False
         self.at, self.speed = self.start, 0.0
         """The last step that was made, and the samples a second that training has gone through."""
 
@@ -79,6 +82,8 @@ class Trainer:
         settle_threads(sum(p.numel() for p in denoiser.parameters()), self.device)
         if self.state is not None:
             checkpoints.check_shapes(self.state.model, denoiser)
+            if changed := differences(self.state.header.get("environment", {}), environment(self.device)):
+                self.talk.warn(f"{changed}: the run goes on, but not bit for bit as if it had never stopped")
         denoiser.to(self.device)
         self._write_folder()
         validator = Validator(
@@ -101,24 +106,48 @@ class Trainer:
                     self.at = step.step
                     last = step.step == step.total
                     out_of_time = max_time is not None and time.monotonic() - began >= max_time
-                    over = last or out_of_time or self.stop is not None
+                    self.over = last or out_of_time or self.stop is not None
                     if step.step % record.log_every == 0 or last:
                         self._log(step, progress, began, on_metrics)
                     with self.clock.pause():
                         if step.step % record.validate_every == 0 or last:
                             self._validate(step, validator, progress, on_metrics)
-                        if step.step % record.save_every == 0 or over or step.step in record.keep:
-                            self._save(step)
+                        if step.step % record.save_every == 0 or self.over or step.step in record.keep:
+                            with self._attempt("latest.pt", "the next save tries again"):
+                                self._save(step)
+                        if step.step in record.keep:
+                            with self._attempt(name := f"step-{step.step}.pt", "training goes on without it"):
+                                self._save(step, name)
                         if step.step % record.sample_every == 0 or last:
-                            self._picture(step)
-                    if over:
+                            with self._attempt(f"samples/step-{step.step}.png", "training goes on without it"):
+                                self._picture(step)
+                    if self.over:
                         break
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
             self.board.close()
         self.seconds = time.monotonic() - began
+        for error in self.failed.values():
+            raise error
         return step
+
+    @contextmanager
+    def _attempt(self, name: str, otherwise: str) -> Iterator[None]:
+        """Write a file: a disk that fails is no reason to lose the run, only to warn, and to fail when it is over.
+
+        Raises ToydiffError for whatever is not the disk's fault.
+        """
+        try:
+            yield
+        except ToydiffError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            self.failed[name] = error
+            if not self.over:
+                self.talk.warn(f"{error.message}; {otherwise}")
+        else:
+            self.failed.pop(name, None)
 
     def _resume_state(self) -> dict[str, Any] | None:
         if (state := self.state) is None:
@@ -134,6 +163,8 @@ class Trainer:
                 raise ToydiffError(
                     f"somebody else has trained in {shown(self.folder)} meanwhile", "Run the command again."
                 )
+            for place in (self.folder, self.folder / "samples"):
+                sweep(place)
             yield
 
     def make_folder(self) -> None:
@@ -189,8 +220,11 @@ class Trainer:
         self.board.validation(step.step, loss, bins)
         self.talk.detail(f"step {step.step:,}: validation loss {loss:.5f}")
         if self.best is None or loss < self.best["loss"]:
-            self.best = {"step": step.step, "loss": loss}
-            self._save(step, "best.pt")
+            before, self.best = self.best, {"step": step.step, "loss": loss}
+            with self._attempt("best.pt", "training goes on with the best before it"):
+                self._save(step, "best.pt")
+            if "best.pt" in self.failed:
+                self.best = before
 
     def _add(self, row: dict[str, Any], on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         self.metrics.append(row)
@@ -210,8 +244,6 @@ class Trainer:
             ema=step.ema.state_dict(),
             optimizer=step.optimizer.state_dict(),
         )
-        if name == "latest.pt" and step.step in self.run.record.keep:
-            self._save(step, f"step-{step.step}.pt")
 
     def _header(self, step: Step) -> dict[str, Any]:
         return {
