@@ -122,6 +122,12 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _current(path, _outline(path, data), version)[0]
 
 
+def checked(header: Any, parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (header, parts) of a file of another format, held to the same rules; ValueError or TypeError."""
+    _check_parts(parts)
+    return _header(header), parts
+
+
 def whole_bytes(path: str | os.PathLike[str]) -> bytes:
     """Return a checkpoint's bytes, to be copied; ToydiffError if its digest is not right."""
     return _verified(path)[0]
@@ -241,17 +247,21 @@ def _current(path: str | os.PathLike[str], content: Any, version: int) -> tuple[
     parts = {key: value for key, value in content.items() if key not in ("format", "version", "header")}
     if set(parts) != {"model", "ema", "optimizer"} or not all(type(part) is dict for part in parts.values()):
         raise _refused(path, "its parts are not model, ema and optimizer", _FOREIGN)
-    text = content.get("header")
     try:
-        if not isinstance(text, str) or len(text) > HEADER_LIMIT:
-            raise ValueError("no JSON text of sane length")
-        header = json.loads(text, parse_constant=_no_constant)
-        if not isinstance(header, dict):
-            raise ValueError("no JSON object")
-        _check_tree(header)
+        return _header(content.get("header")), parts
     except (ValueError, TypeError, RecursionError) as error:
         raise _refused(path, f"its header is damaged ({_first_line(error)})", _FOREIGN) from error
-    return header, parts
+
+
+def _header(text: Any) -> dict[str, Any]:
+    """Return the JSON object of a header; ValueError, TypeError or RecursionError if it is none of sane size."""
+    if not isinstance(text, str) or len(text) > HEADER_LIMIT:
+        raise ValueError("no JSON text of sane length")
+    header = json.loads(text, parse_constant=_no_constant)
+    if not isinstance(header, dict):
+        raise ValueError("no JSON object")
+    _check_tree(header)
+    return header
 
 
 def _no_constant(name: str) -> None:

@@ -44,7 +44,7 @@ def resume(
             raise ToydiffError(f"there is no run in {shown(where)}", "Train one first: toydiff train swissroll")
         wanted = f"run:{newest.name}"
     found = find(wanted, where, latest=True)
-    if found.kind != "checkpoint" or not (found.path.parent / "config.toml").is_file():
+    if found.kind != "checkpoint" or found.path.suffix != ".pt" or not (found.path.parent / "config.toml").is_file():
         raise ConfigurationError(f"`{shown(wanted)}` is not a run that can go on", "Give the name of a run folder.")
     talk.note(f"resuming {found.why}")
 

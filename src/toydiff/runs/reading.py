@@ -11,6 +11,7 @@ from toydiff import checkpoint as checkpoints
 from toydiff.checkpoint import Checkpoint, NewerFormat
 from toydiff.errors import ToydiffError
 from toydiff.files import shown
+from toydiff.runs.exchange import SUFFIX, load_tensors
 
 LATEST, PREVIOUS = "latest.pt", "latest.prev.pt"
 Content = TypeVar("Content")
@@ -19,10 +20,10 @@ Content = TypeVar("Content")
 def read(path: Path, warn: Callable[[str], None] = warnings.warn) -> tuple[Checkpoint, Path]:
     """Return (content, where it came from): of a damaged latest.pt, those of latest.prev.pt beside it, and `warn`.
 
-    Raises ToydiffError if neither is whole. A file of a newer toydiff is not damaged: the older one beside it would be
-    continued, and the newer one overwritten.
+    Of a .safetensors file, what `exchange.save_tensors` wrote. Raises ToydiffError if neither is whole. A file of a
+    newer toydiff is not damaged: the older one beside it would be continued, and the newer one overwritten.
     """
-    return _or_previous(checkpoints.load, path, warn)
+    return (load_tensors(path), path) if path.suffix == SUFFIX else _or_previous(checkpoints.load, path, warn)
 
 
 def read_header(path: Path, warn: Callable[[str], None] = warnings.warn) -> tuple[dict[str, Any], Path]:
