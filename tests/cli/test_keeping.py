@@ -22,7 +22,7 @@ from toydiff.training import Step
 
 from .bad_inputs import flipped
 from .conftest import Toydiff
-from .program import TINY
+from .program import TINY, program
 
 
 def best(run: Path) -> dict[str, float]:
@@ -98,16 +98,30 @@ def test_rubbish_of_the_crashed_is_swept_before_training(run: Path, toydiff: Toy
     others = [run / f".toydiff-{os.getpid()}-0123abcd.tmp", run / ".toydiff-x.tmp", run / "mine.tmp"]
     for path in ours + others:
         path.write_text("half a fi")
+    done = toydiff("resume", "tiny", "--steps", "31", "-q")
+    assert [path.exists() for path in ours] == [False, False]
+    assert all(path.exists() for path in others)
+
+
+def test_what_differs_from_where_it_was_made_is_said(run: Path, toydiff: Toydiff) -> None:
     old = {key: "another" for key in checkpoints.read_header(run / "latest.pt")["environment"]}
     content = checkpoints.load(run / "latest.pt")
     made_elsewhere = content.header | {"environment": old | {"threads": content.header["environment"]["threads"]}}
     parts = {"model": content.model, "ema": content.ema, "optimizer": content.optimizer}
     checkpoints.save(run / "latest.pt", header=made_elsewhere, **parts)
     done = toydiff("resume", "tiny", "--steps", "31", "-q")
-    assert [path.exists() for path in ours] == [False, False]
-    assert all(path.exists() for path in others)
     assert f"torch another is now {torch.__version__}" in done.stderr and "device another is now cpu" in done.stderr
     assert "threads" not in done.stderr and "not bit for bit as if it had never stopped" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--resume"], ["--resume=auto"], ["--resume", "auto"], ["--steps", "30"]])
+def test_resume_takes_a_value_or_none(words: list[str], run: Path) -> None:
+    more = ["--set", "model.conditional=true", "--steps", "30", "--name", "tiny"] if "--steps" not in words else []
+    done = program("train", "moons", *words, *more, *(TINY if more else ["--name", "tiny"]), cwd=run.parents[1])
+    if more:
+        assert (done.returncode, done.stdout) == (0, "runs/tiny has finished already: 30 steps\n")
+    else:
+        assert done.returncode == 2 and "Add --resume" in done.stderr
 
 
 # ── a disk that fails ────────────────────────────────────────────────────────────────────────────────────────────────
