@@ -98,7 +98,7 @@ def test_rubbish_of_the_crashed_is_swept_before_training(run: Path, toydiff: Toy
     others = [run / f".toydiff-{os.getpid()}-0123abcd.tmp", run / ".toydiff-x.tmp", run / "mine.tmp"]
     for path in ours + others:
         path.write_text("half a fi")
-    done = toydiff("resume", "tiny", "--steps", "31", "-q")
+    toydiff("resume", "tiny", "--steps", "31", "-q")
     assert [path.exists() for path in ours] == [False, False]
     assert all(path.exists() for path in others)
 
