@@ -24,7 +24,7 @@ LAYERS = [
     ["training"],  # the core ends here: below it nobody knows of files, progress bars or pictures
     ["metrics"],
     ["files"],
-    ["archive", "arrays"],
+    ["archive", "arrays", "lock"],
     ["checkpoint"],
     ["config"],
     ["layers", "names", "environment"],

@@ -47,6 +47,10 @@ _DAMAGED = "Copy or download it again; in a run folder, latest.prev.pt is the on
 _FOREIGN = "Give a checkpoint that `toydiff train` wrote."
 
 
+class NewerFormat(ToydiffError):
+    """A whole file of a version that this toydiff does not know."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The content of a file: JSON header, weights, averaged weights, optimizer state; `digest` is its SHA-256."""
@@ -116,6 +120,17 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the header alone, of a file whose digest and outline were checked, without making its tensors."""
     data, version, _ = _verified(path)
     return _current(path, _outline(path, data), version)[0]
+
+
+def checked(header: Any, parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (header, parts) of a file of another format, held to the same rules; ValueError or TypeError."""
+    _check_parts(parts)
+    return _header(header), parts
+
+
+def whole_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return a checkpoint's bytes, to be copied; ToydiffError if its digest is not right."""
+    return _verified(path)[0]
 
 
 def check_shapes(weights: dict[str, Tensor], network: nn.Module) -> None:
@@ -210,7 +225,8 @@ def _verified(path: str | os.PathLike[str]) -> tuple[bytes, int, str]:
         raise _refused(path, "it is damaged (its SHA-256 does not match its content)", _DAMAGED)
     if version > VERSION:
         problem = f"it has version {version} of the format, this toydiff reads up to {VERSION}"
-        raise _refused(path, problem, "Update toydiff: pip install -U toydiff")
+        newer = _refused(path, problem, "Update toydiff: pip install -U toydiff")
+        raise NewerFormat(newer.message, newer.hint)
     return data, version, digest
 
 
@@ -231,17 +247,21 @@ def _current(path: str | os.PathLike[str], content: Any, version: int) -> tuple[
     parts = {key: value for key, value in content.items() if key not in ("format", "version", "header")}
     if set(parts) != {"model", "ema", "optimizer"} or not all(type(part) is dict for part in parts.values()):
         raise _refused(path, "its parts are not model, ema and optimizer", _FOREIGN)
-    text = content.get("header")
     try:
-        if not isinstance(text, str) or len(text) > HEADER_LIMIT:
-            raise ValueError("no JSON text of sane length")
-        header = json.loads(text, parse_constant=_no_constant)
-        if not isinstance(header, dict):
-            raise ValueError("no JSON object")
-        _check_tree(header)
+        return _header(content.get("header")), parts
     except (ValueError, TypeError, RecursionError) as error:
         raise _refused(path, f"its header is damaged ({_first_line(error)})", _FOREIGN) from error
-    return header, parts
+
+
+def _header(text: Any) -> dict[str, Any]:
+    """Return the JSON object of a header; ValueError, TypeError or RecursionError if it is none of sane size."""
+    if not isinstance(text, str) or len(text) > HEADER_LIMIT:
+        raise ValueError("no JSON text of sane length")
+    header = json.loads(text, parse_constant=_no_constant)
+    if not isinstance(header, dict):
+        raise ValueError("no JSON object")
+    _check_tree(header)
+    return header
 
 
 def _no_constant(name: str) -> None:

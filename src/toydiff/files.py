@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shlex
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -29,6 +31,7 @@ _REASONS = {
     errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
     errno.ELOOP: ("it is a symbolic link to itself", "Choose another output."),
 }
+_TEMPORARY = re.compile(r"\.toydiff-([1-9]\d{0,9})-[0-9a-f]{8}\.tmp")  # what `_temporary_in` makes
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -122,6 +125,28 @@ def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
     if len(content) != status.st_size:
         raise ToydiffError(f"{name} changed while it was read", "Wait until whatever writes it is done.")
     return content
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporaries of writers that crashed in `folder`: those of processes that are gone, or a day old."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match is None or not entry.is_file(follow_symlinks=False):
+                continue
+            with suppress(OSError):  # gone meanwhile, or not ours to remove
+                if not _alive(int(match[1])) or time.time() - entry.stat().st_mtime > 86400:
+                    os.unlink(entry.path)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _resolved(path: str | os.PathLike[str]) -> str:

@@ -101,7 +101,7 @@ def find(name: str, runs: Path, *, latest: bool = False) -> Found:
             return found
     if os.path.isdir(name):
         raise ToydiffError(f"the folder {shown(name)} holds no checkpoint", "Give a run folder, or a .pt file.")
-    if os.sep in name or name.endswith((".pt", ".toml", ".png")):
+    if os.sep in name or name.endswith((".pt", ".safetensors", ".toml", ".png")):
         raise ToydiffError(f"{shown(name)} is not there", "Check the path, or train first: toydiff train swissroll")
     known = preset_names() + [run.name for run in run_folders(runs)]
     raise ConfigurationError(f"`{shown(name)}` is neither a path, a run nor a preset", did_you_mean(name, known))

@@ -349,9 +349,24 @@ NAMES = [
     Row("sample 'a\0b'", "", 2, r"`a\x00b` is neither"),
     Row("inspect", "", 2, "which one?"),
     Row("inspect sampler", "", 2, "`sampler` is neither | Did you mean `samplers`?"),
-    Row("inspect moons --schedule --model", "", 2, "--schedule and --model each show one thing | Give one of them"),
-    Row("inspect samplers --model", "", 2, "--schedule and --model each show one thing of one model | a NAME"),
-    Row("inspect samplers --schedule", "", 2, "--schedule and --model each show one thing of one model | a NAME"),
+    Row(
+        "inspect moons --schedule --model",
+        "",
+        2,
+        "--schedule, --model, --verify and --export each do one thing | Give one of them",
+    ),
+    Row(
+        "inspect samplers --model",
+        "",
+        2,
+        "--schedule, --model, --verify and --export each do one thing with one model | a NAME",
+    ),
+    Row(
+        "inspect samplers --schedule",
+        "",
+        2,
+        "--schedule, --model, --verify and --export each do one thing with one model | a NAME",
+    ),
     Row("inspect exact:moons", "", 2, "is the exact denoiser of moons: there is no network | toydiff data stats moons"),
     Row("inspect data:moons", "", 2, "is the data set moons: there is no network to inspect"),
     Row("data stats moon", "", 2, f"unknown data set `moon` | Did you mean `moons`? | {DATA}"),
@@ -587,4 +602,14 @@ EDITING = [
     ),
 ]
 
-ROWS = [*COMMANDS, *TRAIN, *CONFIGURATION, *RESUME, *CHECKPOINTS, *NAMES, *OUTPUTS, *SAMPLING, *EDITING]
+EXCHANGE = [
+    Row("inspect tiny --export x.pt", "run", 2, "--export x.pt: unknown format | something.safetensors"),
+    Row("inspect tiny --export none/x.safetensors", "run", 1, "cannot write none/x.safetensors | does not exist"),
+    Row("inspect tiny --export x.safetensors --verify", "run", 2, "--verify and --export each do one thing"),
+    Row("inspect samplers --verify", "", 2, "--verify and --export each do one thing"),
+    Row("inspect exact:moons --verify", "", 2, "`exact:moons` is no checkpoint"),
+    Row("inspect none.safetensors --verify", "", 1, "none.safetensors is not there"),
+    Row("sample none.safetensors -o x.png", "", 1, "none.safetensors is not there"),
+]
+
+ROWS = [*COMMANDS, *TRAIN, *CONFIGURATION, *RESUME, *CHECKPOINTS, *NAMES, *OUTPUTS, *SAMPLING, *EDITING, *EXCHANGE]

@@ -90,7 +90,7 @@ def animate(
     from toydiff.viz.overview import film_frames
 
     where = options.choose_device(device)
-    loaded = load(found, device=where)
+    loaded = load(found, device=where, warn=talk.warn)
     wanted_frames = frames or FRAMES
     loaded = _with_steps(loaded, wanted_frames, chosen, steps, spacing, eta, sets or [])
     count = film_count(loaded, asked, size, overlay)

@@ -55,7 +55,7 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         else:
             stream.reconfigure(errors="backslashreplace")  # a terminal without Greek letters is no reason to fail
-    arguments = sys.argv[1:]
+    arguments = ["--resume" if word == "--resume=auto" else word for word in sys.argv[1:]]
     for k in range(len(arguments) - 1, 0, -1):
         if arguments[k - 1 : k + 1] == ["--resume", "auto"]:
             del arguments[k]

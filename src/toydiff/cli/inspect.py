@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toydiff.cli import options
+from toydiff.cli import verify as verifying
 from toydiff.cli.configure import configuration_layers, to_toml
 from toydiff.cli.nouns import NOUNS, entries
 from toydiff.cli.sample import choose_output
@@ -32,6 +33,12 @@ def inspect(
     checkpoint: options.Checkpoint = None,
     schedule: Annotated[bool, typer.Option("--schedule", help="Draw the schedule: alpha, sigma, log-SNR.")] = False,
     model: Annotated[bool, typer.Option("--model", help="Only the network, layer by layer.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check a file, or all of a run: hash, structure, shapes; exit 0 or 1.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE.safetensors", help="Write the weights for strangers.")
+    ] = None,
     output: options.Output = None,
     runs: options.RunsDir = None,
     as_json: options.Json = False,
@@ -45,10 +52,14 @@ def inspect(
     wanted = options.one_name(name, checkpoint)
     if output is not None and not schedule:
         raise ConfigurationError("-o is where the picture of --schedule goes", "Add --schedule.")
-    if (schedule and model) or (wanted in NOUNS and (schedule or model)):
+    one = [schedule, model, verify, export is not None].count(True)
+    if one > 1 or (wanted in NOUNS and one):
         raise ConfigurationError(
-            "--schedule and --model each show one thing of one model", "Give one of them, and a NAME."
+            "--schedule, --model, --verify and --export each do one thing with one model",
+            "Give one of them, and a NAME.",
         )
+    if export is not None:
+        verifying.check_export(export)
     if wanted in NOUNS:
         return show_noun(wanted, talk)
     where, header, run = runs_dir(runs), {}, None
@@ -68,6 +79,16 @@ def inspect(
             raise
         found = None  # a preset nobody has trained yet: its configuration is all there is
 
+    if verify or export is not None:
+        if found is None or found.kind != "checkpoint":
+            raise ConfigurationError(f"`{shown(wanted)}` is no checkpoint", "Give a run, or a file.")
+        talk.note(found.why)
+        if export is not None:
+            return verifying.export(found.path, export, talk)
+        folder = found.path.parent
+        file = Path(wanted).is_file() or wanted.endswith(".pt") or not (folder / "config.toml").is_file()
+        return verifying.verify(found.path if file else folder, talk)
+
     from toydiff.layers import resolve
 
     if found is None:
@@ -81,12 +102,11 @@ def inspect(
         )
     else:
         talk.note(found.why)
-        from toydiff import checkpoint as checkpoints
-        from toydiff.runs import run_of
+        from toydiff.runs import read, run_of
 
-        content = checkpoints.load(found.path)
-        header = {**content.header, "sha256": content.digest, "path": str(found.path)}
-        run = run_of(content.header, found.path)
+        content, path = read(found.path, talk.warn)
+        header = {**content.header, "sha256": content.digest, "path": str(path)}
+        run = run_of(content.header, path)
     facts = {"checkpoint": {k: v for k, v in header.items() if k != "config"}, **describe(run)}
     if out is not None:
         from toydiff.viz.curves import schedule_plot

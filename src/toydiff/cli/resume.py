@@ -44,17 +44,16 @@ def resume(
             raise ToydiffError(f"there is no run in {shown(where)}", "Train one first: toydiff train swissroll")
         wanted = f"run:{newest.name}"
     found = find(wanted, where, latest=True)
-    if found.kind != "checkpoint" or not (found.path.parent / "config.toml").is_file():
+    if found.kind != "checkpoint" or found.path.suffix != ".pt" or not (found.path.parent / "config.toml").is_file():
         raise ConfigurationError(f"`{shown(wanted)}` is not a run that can go on", "Give the name of a run folder.")
     talk.note(f"resuming {found.why}")
 
-    from toydiff import checkpoint as checkpoints
     from toydiff.cli.trainer import Trainer
     from toydiff.layers import Layer, resolve
-    from toydiff.runs import run_of
+    from toydiff.runs import read_header, run_of
 
-    header = checkpoints.load(found.path).header
-    before = run_of(header, found.path)
+    header, path = read_header(found.path, talk.warn)
+    before = run_of(header, path)
     total = {"training.steps": steps, "training.epochs": epochs}
     layer = Layer("resume", [(path, value) for path, value in total.items() if value is not None])
     run, _ = resolve([layer], base=before)
@@ -75,7 +74,7 @@ def resume(
         preset=header.get("preset"),
         talk=talk,
         device=options.choose_device(device),
-        resume=found.path,
+        resume=path,
     )
     finish(trainer, talk, seconds)
 

@@ -95,9 +95,9 @@ def sample(
     from toydiff.runs import load
 
     where = options.choose_device(device)
-    loaded = load(found, weights=weights, device=where)
+    loaded = load(found, weights=weights, device=where, warn=talk.warn)
     loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
-    by = load(weaker, device=where) if weaker else None
+    by = load(weaker, device=where, warn=talk.warn) if weaker else None
     scale = loaded.guidance(guidance, by)
     shown_by_itself = ROWS if show_process and loaded.data.pictorial else loaded.config.shown
     count = asked or (editing.WAY if ends else shown_by_itself)

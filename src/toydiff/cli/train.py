@@ -97,8 +97,7 @@ def train(
     where_to = options.choose_device(device)
     if smoke:
         return _smoke(run, chosen, talk, where_to)
-    folder = _folder_to_resume(run, where, name, talk) if resume else None
-    checkpoint = checkpoint_in(folder, "latest.pt") if folder else None
+    folder, checkpoint = _to_resume(run, where, name, talk) if resume else (None, None)
     folder = folder or new_folder(where, name or f"{chosen or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     if dry_run:
         parameters = sum(p.numel() for p in run.build().parameters())
@@ -145,7 +144,7 @@ def _smoke(run: Run, preset: str | None, talk: Talk, device: str) -> None:
 
 
 def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
-    """Run the trainer to its end; print the result, where it is, and what to try next."""
+    """Run the trainer to its end, alone in its folder; print the result, where it is, and what to try next."""
     run, folder = trainer.run, trainer.folder
     known_as = shlex.quote(shown(folder.name if folder.parent == runs_dir() else folder))
     summary = {"step": trainer.start, "seconds": 0.0, "best": trainer.best, "folder": str(folder)}
@@ -153,7 +152,12 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
         talk.result(f"{shown(folder)} has finished already: {trainer.start:,} steps", summary)
         talk.note(f"To go on: toydiff resume {known_as} --steps {2 * trainer.start}")
         return
-    trainer.make_folder()  # before it is announced
+    with trainer.alone():  # before it is announced
+        _train(trainer, talk, seconds, known_as, summary)
+
+
+def _train(trainer: Trainer, talk: Talk, seconds: float | None, known_as: str, summary: dict[str, Any]) -> None:
+    run, folder = trainer.run, trainer.folder
     talk.note(
         f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}"
     )
@@ -249,29 +253,36 @@ def new_folder(where: Path, name: str) -> Path:
     return free_name(where / name)
 
 
-def _folder_to_resume(run: Run, where: Path, name: str | None, talk: Talk) -> Path | None:
-    """Return the run of that name, else the newest unfinished run of the same configuration; None: start anew."""
-    from toydiff import checkpoint as checkpoints
-    from toydiff.runs import run_of
+def _to_resume(run: Run, where: Path, name: str | None, talk: Talk) -> tuple[Path | None, Path | None]:
+    """Return (folder, checkpoint) of the run of that name, else of the newest unfinished one of this configuration.
+
+    A folder without a checkpoint is started in; no folder: start anew.
+    """
+    from toydiff.runs import read_header, run_of
 
     config = run.model_dump(mode="json")
     if name is not None:
         folder = where / name
-        saved = checkpoint_in(folder, "latest.pt")
-        if saved is not None and run_of(checkpoints.read_header(saved), saved) != run:
+        if (saved := checkpoint_in(folder, "latest.pt")) is None:
+            return (folder if folder.exists() else None), None
+        header, saved = read_header(saved, talk.warn)
+        if run_of(header, saved) != run:
             raise ConfigurationError(
                 f"the run {shown(folder)} was started with another configuration",
                 f"To extend it: toydiff resume {shlex.quote(shown(name))} --steps N. Otherwise choose another --name.",
             )
-        return folder if folder.exists() else None
+        return folder, saved
     for folder in run_folders(where):
         if (saved := checkpoint_in(folder, "latest.pt")) is None:
             continue
+        said: list[str] = []
         try:
-            header = checkpoints.read_header(saved)
+            header, saved = read_header(saved, said.append)
         except ToydiffError as error:  # perhaps of another experiment: no reason to stop, but worth knowing
             talk.warn(f"{error.message}; it is not considered")
             continue
         if header.get("config") == config and header["step"] < header["total"]:
-            return folder
-    return None
+            for text in said:
+                talk.warn(text)
+            return folder, saved
+    return None, None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -18,6 +18,7 @@ from torch import Tensor
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.board import Board
 from toydiff.cli.configure import to_toml
+from toydiff.cli.keeping import best_kept, differences, identity, keep_previous, read_metrics
 from toydiff.cli.memory import enough_memory
 from toydiff.cli.progress import Progress
 from toydiff.cli.speed import Clock, foretell, rate
@@ -25,7 +26,8 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
-from toydiff.files import atomic_write, shown, write_text
+from toydiff.files import shown, sweep, write_text
+from toydiff.lock import locked
 from toydiff.names import Found
 from toydiff.runs import Loaded
 from toydiff.samplers import DDIM
@@ -42,6 +44,7 @@ class Trainer:
         self, run: Run, folder: Path, *, preset: str | None, talk: Talk, device: str, resume: Path | None = None
     ):
         self.run, self.folder, self.preset, self.talk, self.device = run, folder, preset, talk, device
+        self.found = identity(folder / "latest.pt")
         self.state = checkpoints.load(resume) if resume else None
         header = self.state.header if self.state else {}
         n = run.data.n or 0
@@ -51,13 +54,16 @@ class Trainer:
         if header.get("data", self.fingerprint) != self.fingerprint:
             talk.warn("the data are no longer those the run was started with: it goes on, but not bit for bit")
         self.start: int = header.get("step", 0)
-        self.best: dict[str, float] | None = header.get("best")
+        self.best = best_kept(folder, header, talk.warn)
         window = header.get("window", [0.0, 0])
         self.window: Tensor = torch.tensor(window[0], dtype=torch.float64, device=device)
         self.count: int = window[1]
         self.metrics = read_metrics(folder / "metrics.jsonl", self.start)
         self.timing = read_metrics(folder / "timing.jsonl", self.start)
+        self.failed: dict[str, ToydiffError] = {}
+        """What the disk would not take so far, by file."""
         self.stop: int | None = None
+        self.over = False
         self.at, self.speed = self.start, 0.0
         """The last step that was made, and the samples a second that training has gone through."""
 
@@ -76,6 +82,8 @@ class Trainer:
         settle_threads(sum(p.numel() for p in denoiser.parameters()), self.device)
         if self.state is not None:
             checkpoints.check_shapes(self.state.model, denoiser)
+            if changed := differences(self.state.header.get("environment", {}), environment(self.device)):
+                self.talk.warn(f"{changed}: the run goes on, but not bit for bit as if it had never stopped")
         denoiser.to(self.device)
         self._write_folder()
         validator = Validator(
@@ -98,31 +106,66 @@ class Trainer:
                     self.at = step.step
                     last = step.step == step.total
                     out_of_time = max_time is not None and time.monotonic() - began >= max_time
-                    over = last or out_of_time or self.stop is not None
+                    self.over = last or out_of_time or self.stop is not None
                     if step.step % record.log_every == 0 or last:
                         self._log(step, progress, began, on_metrics)
                     with self.clock.pause():
                         if step.step % record.validate_every == 0 or last:
                             self._validate(step, validator, progress, on_metrics)
-                        if step.step % record.save_every == 0 or over or step.step in record.keep:
-                            self._save(step)
+                        if step.step % record.save_every == 0 or self.over or step.step in record.keep:
+                            with self._attempt("latest.pt", "the next save tries again"):
+                                self._save(step)
+                        if step.step in record.keep:
+                            with self._attempt(name := f"step-{step.step}.pt", "training goes on without it"):
+                                self._save(step, name)
                         if step.step % record.sample_every == 0 or last:
-                            self._picture(step)
-                    if over:
+                            with self._attempt(f"samples/step-{step.step}.png", "training goes on without it"):
+                                self._picture(step)
+                    if self.over:
                         break
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
             self.board.close()
         self.seconds = time.monotonic() - began
+        for error in self.failed.values():
+            raise error
         return step
+
+    @contextmanager
+    def _attempt(self, name: str, otherwise: str) -> Iterator[None]:
+        """Write a file: a disk that fails is no reason to lose the run, only to warn, and to fail when it is over.
+
+        Raises ToydiffError for whatever is not the disk's fault.
+        """
+        try:
+            yield
+        except ToydiffError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            self.failed[name] = error
+            if not self.over:
+                self.talk.warn(f"{error.message}; {otherwise}")
+        else:
+            self.failed.pop(name, None)
 
     def _resume_state(self) -> dict[str, Any] | None:
         if (state := self.state) is None:
             return None
-        if self.best is None or not (self.folder / "best.pt").is_file():
-            self.best = None
         return {"step": self.start, "model": state.model, "ema": state.ema, "optimizer": state.optimizer}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the run folder and keep other trainers out of it; ToydiffError if one is there, or was since."""
+        self.make_folder()
+        with locked(self.folder):
+            if identity(self.folder / "latest.pt") != self.found:
+                raise ToydiffError(
+                    f"somebody else has trained in {shown(self.folder)} meanwhile", "Run the command again."
+                )
+            for place in (self.folder, self.folder / "samples"):
+                sweep(place)
+            yield
 
     def make_folder(self) -> None:
         """Make the run folder, if it is not there; ToydiffError if it cannot be."""
@@ -177,8 +220,11 @@ class Trainer:
         self.board.validation(step.step, loss, bins)
         self.talk.detail(f"step {step.step:,}: validation loss {loss:.5f}")
         if self.best is None or loss < self.best["loss"]:
-            self.best = {"step": step.step, "loss": loss}
-            self._save(step, "best.pt")
+            before, self.best = self.best, {"step": step.step, "loss": loss}
+            with self._attempt("best.pt", "training goes on with the best before it"):
+                self._save(step, "best.pt")
+            if "best.pt" in self.failed:
+                self.best = before
 
     def _add(self, row: dict[str, Any], on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         self.metrics.append(row)
@@ -190,7 +236,7 @@ class Trainer:
         if name == "latest.pt":  # metrics first: a crash between the two leaves rows too many, never too few
             write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.metrics))
             write_text(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in self.timing))
-            self._keep_previous()
+            keep_previous(self.folder, self.talk.warn)
         checkpoints.save(
             self.folder / name,
             header=self._header(step),
@@ -198,14 +244,6 @@ class Trainer:
             ema=step.ema.state_dict(),
             optimizer=step.optimizer.state_dict(),
         )
-        if name == "latest.pt" and step.step in self.run.record.keep:
-            self._save(step, f"step-{step.step}.pt")
-
-    def _keep_previous(self) -> None:
-        """Copy latest.pt to latest.prev.pt: a disk that damages one may spare the other."""
-        if (latest := self.folder / "latest.pt").is_file():
-            with atomic_write(self.folder / "latest.prev.pt") as file, latest.open("rb") as old:
-                shutil.copyfileobj(old, file)
 
     def _header(self, step: Step) -> dict[str, Any]:
         return {
@@ -275,17 +313,3 @@ class Trainer:
         what = f"Train with {' or '.join(ways)}." if ways else "Take a smaller network."
         kept = self.folder / "latest.pt"
         return said, what + (f" What is saved stays: {shown(kept)}." if kept.is_file() else "")
-
-
-def read_metrics(path: Path, until: int) -> list[dict[str, Any]]:
-    """Return the rows of a metrics file up to step `until`: what came later is about to be done again."""
-    rows = []
-    if until > 0 and path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                break  # a torn last line
-            if row["step"] <= until:
-                rows.append(row)
-    return rows

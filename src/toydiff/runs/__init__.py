@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from toydiff.runs.loaded import Loaded
 from toydiff.runs.loading import load, run_of
+from toydiff.runs.reading import read, read_header
 
-__all__ = ["Loaded", "load", "run_of"]
+__all__ = ["Loaded", "load", "read", "read_header", "run_of"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,22 @@ from toydiff.files import shown
 from toydiff.names import Found, find, runs_dir
 from toydiff.oracle import Empirical
 from toydiff.runs.loaded import Loaded
+from toydiff.runs.reading import PREVIOUS, read
 from toydiff.spec import kinds
 
 
 def load(
-    name: str | Found, *, runs: str | Path | None = None, weights: str = "ema", device: torch.device | str = "cpu"
+    name: str | Found,
+    *,
+    runs: str | Path | None = None,
+    weights: str = "ema",
+    device: torch.device | str = "cpu",
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Loaded:
     """Return what `name` means, ready to sample: a checkpoint's denoiser, or an exact one ("exact:moons@500").
 
-    Raises ToydiffError for a damaged or missing file, ConfigurationError for an unknown name.
+    `warn` is told when latest.pt is damaged and the one before it taken instead. Raises ToydiffError for a damaged or
+    missing file, ConfigurationError for an unknown name.
     """
     if weights not in ("ema", "raw"):
         raise ConfigurationError(f"unknown weights `{shown(weights)}`", did_you_mean(weights, ("ema", "raw")))
@@ -35,14 +45,15 @@ def load(
         raise ConfigurationError(
             f"`data:{found.value}` is a data set, not a model", f"Its exact denoiser: exact:{found.value}"
         )
-    content = checkpoints.load(found.path)
-    run = run_of(content.header, found.path)
+    content, path = read(found.path, warn)
+    found = replace(found, value=str(path))
+    run = run_of(content.header, path)
     denoiser = run.build("meta").requires_grad_(False).eval()
     for weights_of in (content.model, content.ema):
         checkpoints.check_shapes(weights_of, denoiser)
     denoiser.load_state_dict(content.ema if weights == "ema" else content.model, assign=True)
     denoiser.to(device)
-    title = found.path.parent.name if found.path.name in ("best.pt", "latest.pt") else found.path.stem
+    title = found.path.parent.name if found.path.name in ("best.pt", "latest.pt", PREVIOUS) else found.path.stem
     return Loaded(
         name=str(content.header.get("name", title)),
         found=found,

@@ -1,0 +1,64 @@
+"""What a run keeps in its folder, and what of it still counts when the run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from toydiff import checkpoint as checkpoints
+from toydiff.errors import ToydiffError
+from toydiff.files import atomic_write, shown
+
+
+def keep_previous(folder: Path, warn: Callable[[str], None]) -> None:
+    """Copy latest.pt to latest.prev.pt, a disk that damages one may spare the other; a damaged one stays behind."""
+    if (latest := folder / "latest.pt").is_file():
+        try:
+            whole = checkpoints.whole_bytes(latest)
+        except ToydiffError as error:
+            return warn(f"{error.message}; it is not kept as latest.prev.pt")
+        with atomic_write(folder / "latest.prev.pt") as file:
+            file.write(whole)
+
+
+def best_kept(folder: Path, header: dict[str, Any], warn: Callable[[str], None]) -> dict[str, float] | None:
+    """Return the best validation so far, {step, loss}, of a run's header; None if its best.pt is not whole any more."""
+    best: dict[str, float] | None = header.get("best")
+    if best is not None:
+        try:
+            checkpoints.read_header(folder / "best.pt")
+        except ToydiffError as error:
+            warn(f"{error.message}; the next validation makes a new one")
+            return None
+    return best
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return in words what is no longer as it was where a run was made: "torch 2.12 is now 2.13"; "" if nothing."""
+    changed = (key for key in now if key in before and before[key] != now[key])
+    return ", ".join(shown(f"{key} {before[key]} is now {now[key]}") for key in changed)
+
+
+def identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells one version of a file from the next, or None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def read_metrics(path: Path, until: int) -> list[dict[str, Any]]:
+    """Return the rows of a metrics file up to step `until`: what came later is about to be done again."""
+    rows: list[dict[str, Any]] = []
+    if until > 0 and path.is_file():
+        for line in path.read_bytes().splitlines():
+            try:
+                row = json.loads(line)
+                if row["step"] <= until:
+                    rows.append(row)
+            except (ValueError, TypeError, KeyError):
+                break  # a torn last line
+    return rows
