@@ -183,7 +183,8 @@ def write(
             levels, x_t, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
             picture = process_picture(data, levels, x_t, x0, samples.label)
         else:
-            real = loaded.real(min(len(samples.x), 20_000), torch.Generator().manual_seed(0))
+            few = len(samples.x) if data.pictorial else 2000  # fewer points would not show where the data lie
+            real = loaded.real(min(max(len(samples.x), few), 20_000), torch.Generator().manual_seed(0))
             title = counted(len(samples.x), "sample")
             picture = samples_picture(data, ("data", real), (title, samples), threshold=threshold)
         save_png(out, picture, text)

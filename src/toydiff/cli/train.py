@@ -157,6 +157,9 @@ def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
 
 
 def _train(trainer: Trainer, talk: Talk, seconds: float | None, known_as: str, summary: dict[str, Any]) -> None:
+    """Announce the run, train it, and say how it ended; `summary` gets what a machine would read of it."""
+    from toydiff.cli.speed import rate
+
     run, folder = trainer.run, trainer.folder
     talk.note(
         f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}"
@@ -165,8 +168,6 @@ def _train(trainer: Trainer, talk: Talk, seconds: float | None, known_as: str, s
     def on_metrics(row: dict[str, Any]) -> None:
         if talk.json:
             talk.result("", row)
-
-    from toydiff.cli.speed import rate
 
     step = trainer.train(seconds, on_metrics)
     if step is None:

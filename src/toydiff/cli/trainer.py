@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +19,7 @@ from toydiff.cli.board import Board
 from toydiff.cli.configure import to_toml
 from toydiff.cli.keeping import best_kept, differences, identity, keep_previous, read_metrics
 from toydiff.cli.memory import enough_memory
+from toydiff.cli.preview import preview
 from toydiff.cli.progress import Progress
 from toydiff.cli.speed import Clock, foretell, rate
 from toydiff.cli.talk import Talk
@@ -30,11 +30,7 @@ from toydiff.files import shown, sweep, write_text
 from toydiff.lock import locked
 from toydiff.names import Found
 from toydiff.runs import Loaded
-from toydiff.samplers import DDIM
 from toydiff.training import Step, Validator, fit
-
-PREVIEW, EVALUATIONS = 25, 40
-"""Images in a picture of a run, and evaluations of the network they may take: as long as fifteen steps of 64."""
 
 
 class Trainer:
@@ -264,43 +260,15 @@ class Trainer:
         return Loaded(self.folder.name, where, self.run, denoiser, denoiser.shift.cpu(), float(denoiser.scale))
 
     def _picture(self, step: Step) -> None:
-        """Draw samples of the averaged and of the raw weights, from the same noise; points beside the data."""
-        from toydiff.viz.overview import samples_picture
+        """Draw samples of the averaged and of the raw weights, into the folder and for TensorBoard."""
         from toydiff.viz.png import save_png
 
-        data, run = self.run.data, self._preview()
-        n = min(run.shown, PREVIEW if data.pictorial else 2000)
         ways = {"averaged": step.ema, "raw": step.denoiser}
-        made = {
-            f"step {step.step:,}, {way} weights": replace(self.loaded(d.eval()), config=run).sample(
-                n, device=self.device
-            )
-            for way, d in ways.items()
-        }
+        pictures = preview({way: self.loaded(denoiser.eval()) for way, denoiser in ways.items()}, step.step)
         step.denoiser.train()
-        if data.pictorial:
-            pictures = {"samples/ema_and_raw": samples_picture(data, *made.items())}
-        else:
-            real = data.draw(n, torch.Generator().manual_seed(0))
-            tags = ("samples/ema", "samples/raw")
-            pictures = {
-                tag: samples_picture(data, ("data", real), each) for tag, each in zip(tags, made.items(), strict=True)
-            }
-        save_png(
-            self.folder / "samples" / f"step-{step.step}.png",
-            next(iter(pictures.values())),
-            {"toydiff": f"{self.folder.name}, step {step.step}"},
-        )
+        path = self.folder / "samples" / f"step-{step.step}.png"
+        save_png(path, next(iter(pictures.values())), {"toydiff": f"{self.folder.name}, step {step.step}"})
         self.board.pictures(step.step, pictures)
-
-    def _preview(self) -> Run:
-        """Return the run sampling as its pictures do: of images in few steps of DDIM where its own way takes more."""
-        sampling = self.run.sampling
-        evaluations = sampling.steps * (sampling.sampler.evaluations or EVALUATIONS + 1)  # None: as many as it likes
-        if not self.run.data.pictorial or evaluations <= EVALUATIONS:
-            return self.run
-        few = sampling.model_copy(update={"sampler": DDIM(), "steps": min(sampling.steps, EVALUATIONS)})
-        return self.run.model_copy(update={"sampling": few})
 
     def _too_large(self) -> tuple[str, str]:
         """Return what to say when memory has run out, and what to change."""

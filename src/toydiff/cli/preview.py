@@ -1,0 +1,44 @@
+"""The pictures of a run as it trains: samples of its weights from the same noise, at a cost of a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from toydiff.config import Run
+from toydiff.runs import Loaded
+from toydiff.samplers import DDIM
+
+IMAGES, EVALUATIONS = 25, 40
+"""Images in a picture of a run, and evaluations of the network they may take: as long as fifteen steps of 64."""
+
+
+def preview(ways: Mapping[str, Loaded], step: int) -> dict[str, Any]:
+    """Return {TensorBoard tag: picture} of the averaged and raw weights, first the one to keep; points beside the data.
+
+    `ways` has the weights by name, averaged first; all sample from the same seeds.
+    """
+    from toydiff.viz.overview import samples_picture
+
+    run = cheap(next(iter(ways.values())).config)
+    data = run.data
+    n = min(run.shown, IMAGES if data.pictorial else 2000)
+    made = {f"step {step:,}, {way} weights": replace(each, config=run).sample(n) for way, each in ways.items()}
+    if data.pictorial:
+        return {"samples/ema_and_raw": samples_picture(data, *made.items())}
+    real = data.draw(n, torch.Generator().manual_seed(0))
+    tags = ("samples/ema", "samples/raw")
+    return {tag: samples_picture(data, ("data", real), each) for tag, each in zip(tags, made.items(), strict=True)}
+
+
+def cheap(run: Run) -> Run:
+    """Return the run sampling as its pictures do: of images in few steps of DDIM where its own way takes more."""
+    sampling = run.sampling
+    evaluations = sampling.steps * (sampling.sampler.evaluations or EVALUATIONS + 1)  # None: as many as it likes
+    if not run.data.pictorial or evaluations <= EVALUATIONS:
+        return run
+    few = sampling.model_copy(update={"sampler": DDIM(), "steps": min(sampling.steps, EVALUATIONS)})
+    return run.model_copy(update={"sampling": few})
