@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
-from toydiff.files import read_bytes, shown
+from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.guards import read_toml
 from toydiff.names import preset_names, preset_path
 
 if TYPE_CHECKING:
@@ -26,15 +25,6 @@ FLAGS = {
     "compile": "training.compile",
     "accumulate": "training.accumulate",
 }
-CONFIG_LIMIT = 1 << 20
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return a TOML file's content; ToydiffError naming file and line if it is none."""
-    try:
-        return tomllib.loads(read_bytes(path, CONFIG_LIMIT).decode())
-    except (ValueError, RecursionError) as error:  # ValueError: also bytes that are no text, numbers without end
-        raise ToydiffError(f"{shown(path)} is not valid TOML: {error}", "See presets/ for examples.") from error
 
 
 def which_preset(argument: str | None, option: str | None, config: Path | None, runs: Path) -> str | None:
