@@ -29,6 +29,7 @@ LAYERS = [
     ["config"],
     ["layers", "names", "environment"],
     ["runs"],
+    ["evaluation"],
     ["viz"],
     ["cli"],
     ["__main__", "__init__"],
