@@ -31,6 +31,7 @@ LAYERS = [
     ["config"],
     ["layers", "names", "environment"],
     ["runs"],
+    ["evaluation"],
     ["viz"],
     ["cli"],
     ["__main__", "__init__"],

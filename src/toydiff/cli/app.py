@@ -10,6 +10,7 @@ import typer
 
 from toydiff.cli import data
 from toydiff.cli.animate import animate
+from toydiff.cli.evaluate import evaluate
 from toydiff.cli.inspect import inspect
 from toydiff.cli.resume import resume
 from toydiff.cli.sample import sample
@@ -29,6 +30,7 @@ app.command("resume")(resume)
 app.command("sample")(sample)
 app.command("animate")(animate)
 app.command("inspect")(inspect)
+app.command("evaluate")(evaluate)
 
 
 def _version(wanted: bool) -> None:
