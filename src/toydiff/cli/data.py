@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toydiff.cli import options
+from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
@@ -45,7 +46,11 @@ def show(
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     forward: Annotated[bool, typer.Option("--forward", help="The data beside themselves at growing noise.")] = False,
     sets: options.Set = None,
+    theme: ThemeOption = None,
+    size: SizeOption = None,
+    dpi: DpiOption = None,
     output: options.Output = None,
+    to: options.To = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -53,7 +58,8 @@ def show(
     """Draw a data set: toydiff data show moons -o moons.png"""
     talk = Talk(quiet=quiet, json=as_json)
     check_name(name)
-    out = choose_output(output, None, f"{name}-{'forward' if forward else 'data'}", ("png",))
+    out = choose_output(output, to, f"{name}-{'forward' if forward else 'data'}", PICTURES)
+    paper = check_drawing(out, theme, size, dpi)
     refuse_existing(out)
     check_writable(out)
     run = described(name, sets)
@@ -66,20 +72,22 @@ def show(
         )
     from toydiff.training import streams
     from toydiff.viz.overview import data_picture, forward_picture
-    from toydiff.viz.png import save_png
+    from toydiff.viz.png import save_picture
+    from toydiff.viz.style import themed
 
     batch = data.draw(n, streams.generator(seed, "data"))
-    if forward:
-        import torch
+    with themed(paper):
+        if forward:
+            import torch
 
-        x0 = (batch.x - data.shift) / data.scale
-        eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
-        levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
-        x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
-        picture = forward_picture(data, run.schedule, levels, x_t, batch.label)
-    else:
-        picture = data_picture(data, batch)
-    save_png(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"})
+            x0 = (batch.x - data.shift) / data.scale
+            eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
+            levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
+            x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
+            picture = forward_picture(data, run.schedule, levels, x_t, batch.label)
+        else:
+            picture = data_picture(data, batch)
+        save_picture(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"}, size, dpi)
     talk.result(
         f"{shown(out)}: {n:,} {data.word} of {data.kind}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},

@@ -10,6 +10,7 @@ import typer
 from toydiff.cli import options
 from toydiff.cli import verify as verifying
 from toydiff.cli.configure import configuration_layers, to_toml
+from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.nouns import NOUNS, entries
 from toydiff.cli.sample import choose_output
 from toydiff.cli.tables import table
@@ -39,6 +40,9 @@ def inspect(
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE.safetensors", help="Write the weights for strangers.")
     ] = None,
+    theme: ThemeOption = None,
+    size: SizeOption = None,
+    dpi: DpiOption = None,
     output: options.Output = None,
     runs: options.RunsDir = None,
     as_json: options.Json = False,
@@ -52,6 +56,8 @@ def inspect(
     wanted = options.one_name(name, checkpoint)
     if output is not None and not schedule:
         raise ConfigurationError("-o is where the picture of --schedule goes", "Add --schedule.")
+    if not schedule and (theme, size, dpi) != (None, None, None):
+        raise ConfigurationError("--theme, --size and --dpi are for the picture of --schedule", "Add --schedule.")
     one = [schedule, model, verify, export is not None].count(True)
     if one > 1 or (wanted in NOUNS and one):
         raise ConfigurationError(
@@ -63,9 +69,10 @@ def inspect(
     if wanted in NOUNS:
         return show_noun(wanted, talk)
     where, header, run = runs_dir(runs), {}, None
-    out = None
+    out, paper = None, "light"
     if schedule:
-        out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-schedule", ("png",))
+        out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-schedule", PICTURES)
+        paper = check_drawing(out, theme, size, dpi)
         refuse_existing(out)
         check_writable(out)
     preset = wanted.removeprefix("preset:")
@@ -110,11 +117,12 @@ def inspect(
     facts = {"checkpoint": {k: v for k, v in header.items() if k != "config"}, **describe(run)}
     if out is not None:
         from toydiff.viz.curves import schedule_plot
-        from toydiff.viz.png import save_png
+        from toydiff.viz.png import save_picture
+        from toydiff.viz.style import themed
 
-        save_png(
-            out, schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule"), {"toydiff": wanted}
-        )
+        with themed(paper):
+            picture = schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule")
+            save_picture(out, picture, {"toydiff": wanted}, size, dpi)
         talk.result(f"{shown(out)}: {facts['schedule']['words']}", {"output": str(out), **facts["schedule"]})
         return
     show = facts["network"] if model else facts

@@ -11,10 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from toydiff.viz.style import (
-    DATA_COLOUR,
-    INK,
-    MUTED,
-    SAMPLE_COLOUR,
     SMALL,
     TEXT,
     Array,
@@ -31,6 +27,7 @@ from toydiff.viz.style import (
     new_figure,
     robust_limits,
     set_limits,
+    theme,
 )
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -69,7 +66,7 @@ def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) ->
     inside = ((points >= low[: points.shape[1]]) & (points <= high[: points.shape[1]])).all(axis=1)
     if (share := np.count_nonzero(~inside) / max(len(points), 1)) > least:
         words = f"{share:.2%} outside"
-        ax.text(0.99, 0.99, words, ha="right", va="top", fontsize=SMALL, color=MUTED, transform=ax.transAxes)
+        ax.text(0.99, 0.99, words, ha="right", va="top", fontsize=SMALL, color=theme().muted, transform=ax.transAxes)
 
 
 def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:
@@ -88,7 +85,7 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
         for k, (points, title, colour) in enumerate(sets):
             ax, heading = axes[i, k], title if i == 0 else ""
             if dimension == 1:
-                _histogram(ax, points[:, 0], box[:2], colour if isinstance(colour, str) else SAMPLE_COLOUR)
+                _histogram(ax, points[:, 0], box[:2], colour if isinstance(colour, str) else theme().blue)
                 ax.set_xlim(box[0], box[1])
                 ax.set_ylim(bottom=0)
                 dress(ax, heading, "x", "density" if k == 0 else "")
@@ -98,7 +95,7 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
                 dress(ax, heading, coordinate(pair[0]), coordinate(pair[1]) if k == 0 else "")
             note_outside(ax, points[:, list(pair[:dimension])], box)
     if legend:
-        figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=INK)
+        figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=theme().ink)
     return figure
 
 
@@ -118,14 +115,14 @@ def scatter(
     label: ArrayLike | None = None,
     names: Sequence[str] = (),
     limits: Limits | None = None,
-    colour: str = SAMPLE_COLOUR,
+    colour: str | None = None,
 ) -> Figure:
     """Draw (N, D) points: a histogram for D = 1, a scatter with equal axes for 2, pairs of the first three beyond.
 
     `label`, (N,) integers, colours the points by class; `names` adds a legend, and makes the label beyond them "none".
     """
     points = as_points(x)
-    shade = colour if label is None else class_colours(label, len(names) or None)
+    shade = colour or theme().blue if label is None else class_colours(label, len(names) or None)
     return _panels([(points, title, shade)], limits, _legend(names, label) if label is not None else [])
 
 
@@ -147,7 +144,7 @@ def samples_beside(
     )
     shades: list[str | Array] = [
         plain if label is None else class_colours(label, classes)
-        for plain, label in zip((DATA_COLOUR, SAMPLE_COLOUR), labels, strict=True)
+        for plain, label in zip((theme().data, theme().blue), labels, strict=True)
     ]
     coloured = any(label is not None for label in labels)
     sets = list(zip((as_points(data), as_points(samples)), titles, shades, strict=True))
@@ -161,14 +158,16 @@ def marginals(data: ArrayLike, samples: ArrayLike, titles: tuple[str, str] = ("d
     figure = new_figure(4.6 * count, 3.4)
     for k, ax in enumerate(figure.subplots(1, count, squeeze=False)[0]):
         bounds = interval(left[:, k], margin=0.2)
-        _histogram(ax, left[:, k], bounds, DATA_COLOUR)
-        _histogram(ax, right[:, k], bounds, SAMPLE_COLOUR)
+        _histogram(ax, left[:, k], bounds, theme().data)
+        _histogram(ax, right[:, k], bounds, theme().blue)
         ax.set_xlim(bounds)
         ax.set_ylim(0, ax.get_ylim()[1] * 1.05)
         dress(ax, "", coordinate(k), "density" if k == 0 else "")
     handles = [
         Line2D([], [], color=colour, linewidth=3, label=title)
-        for title, colour in zip(titles, (DATA_COLOUR, SAMPLE_COLOUR), strict=True)
+        for title, colour in zip(titles, (theme().data, theme().blue), strict=True)
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=TEXT, labelcolor=INK)
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=TEXT, labelcolor=theme().ink
+    )
     return figure
