@@ -97,12 +97,19 @@ class Step:
 
 
 def fit(
-    denoiser: Denoiser, data: Data, training: Training, *, seed: int = 0, resume: dict[str, Any] | None = None
+    denoiser: Denoiser,
+    data: Data,
+    training: Training,
+    *,
+    seed: int = 0,
+    resume: dict[str, Any] | None = None,
+    revisit: bool = False,
 ) -> Iterator[Step]:
     """Train `denoiser` in place on `data`, yielding a `Step` after each optimizer and EMA update.
 
     Every draw is a function of (seed, stream, step), so `resume` = {"step", "model", "ema", "optimizer"} continues
-    bit for bit. The model's shift and scale are applied here: data come in data units. Raises TrainingDiverged.
+    bit for bit; `revisit` yields that step first, its loss unknown (NaN), for what was left undone after it. The
+    model's shift and scale are applied here: data come in data units. Raises TrainingDiverged.
     """
     if denoiser.schedule is None:
         raise ConfigurationError("a denoiser without a schedule cannot be trained", "Give Denoiser a schedule=.")
@@ -140,6 +147,10 @@ def fit(
     guard = Guard(device)
     denoiser.train()
     dropout = any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in denoiser.modules())
+    if revisit:
+        epoch, unknown = _epoch(start, batches), torch.tensor(math.nan)
+        lr = training.optimizer.lr * training.rate(start, total)
+        yield Step(start, total, epoch, unknown, unknown, lr, denoiser, average, optimizer, guard)
     for step in range(start + 1, total + 1):
         lr = training.optimizer.lr * training.rate(step, total)
         with torch.random.fork_rng(enabled=dropout):
@@ -149,8 +160,11 @@ def fit(
         training.ema.update(average, denoiser, step, total)
         if step % CHECK_EVERY == 0 or step == total:
             guard.check()
-        epoch = None if batches.epoch_steps is None else step / batches.epoch_steps
-        yield Step(step, total, epoch, loss, norm, lr, denoiser, average, optimizer, guard)
+        yield Step(step, total, _epoch(step, batches), loss, norm, lr, denoiser, average, optimizer, guard)
+
+
+def _epoch(step: int, batches: Batches) -> float | None:
+    return None if batches.epoch_steps is None else step / batches.epoch_steps
 
 
 def _update(
