@@ -18,8 +18,12 @@ from toydiff.doctor.patient import Patient
 from toydiff.doctor.speed import speed
 from toydiff.errors import ToydiffError
 from toydiff.names import Found
+from toydiff.oracle import Empirical, ExactDenoiser
 from toydiff.runs import Loaded
 from toydiff.schedules import Level
+
+STAND_INS = 2000
+"""Points whose exact denoiser stands in for that of a distribution without one."""
 
 FORESEEN = (
     configured.data,
@@ -39,7 +43,7 @@ def foresee(run: Run) -> list[Finding]:
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """Yield every check's finding, as it is made; those of the configuration with what was measured, where it can be."""
+    """Yield every check's finding as it is made, those of the configuration with what was measured where it can be."""
     run = patient.run
     yield configured.data(run)
     yield sampled.start(patient)
@@ -58,16 +62,22 @@ def examine(patient: Patient) -> Iterator[Finding]:
 
 
 def untrained(name: str, run: Run) -> Patient:
-    """Return a configuration to examine, the exact denoiser of its data (if there is one) in the network's place."""
+    """Return a configuration to examine, the exact denoiser of its data in the network's place.
+
+    Points without a density have that of some of them; of pictures there is none: nothing is sampled.
+    """
     plain = run.model.standardize is False
     shift = torch.zeros(run.data.shape) if plain else run.data.shift
     scale = 1.0 if plain else run.data.scale
     found = Found("exact", run.data.kind, f"the exact denoiser of {run.data.kind}")
     try:
-        exact = run.data.exact().affine(shift.double(), scale)
+        exact: ExactDenoiser = run.data.exact()
     except ToydiffError:
-        return Patient(Loaded(name, found, run, _nothing, shift, scale), absent=True)
-    return Patient(Loaded(name, found, run, exact, shift, scale))
+        if run.data.pictorial:
+            return Patient(Loaded(name, found, run, _nothing, shift, scale), absent=True)
+        some = run.data.draw(STAND_INS, torch.Generator().manual_seed(0))
+        exact = Empirical(*some, classes=len(run.data.label_names))
+    return Patient(Loaded(name, found, run, exact.affine(shift.double(), scale), shift, scale))
 
 
 def _nothing(x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:

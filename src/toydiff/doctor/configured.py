@@ -21,7 +21,7 @@ DRAWS = 4096
 
 
 def data(run: Run) -> Finding:
-    """Check the data in the model's units: mean 0 and RMS 1 is what networks, learning rates and schedules are made for.
+    """Check the data in the model's units: networks, learning rates and schedules are made for mean 0 and RMS 1.
 
     A network starts with unit weights for unit inputs (LeCun et al. 1998, section 4.3), and a schedule's log-SNR is
     that of data with RMS 1: for RMS σ_d the signal is σ_d² times as strong (Karras et al. 2022, section 5).
@@ -54,7 +54,7 @@ def data(run: Run) -> Finding:
 
 
 def signal(run: Run) -> dict[str, float]:
-    """Return what is left of the data where sampling begins, and at t = 1: SNR · σ_d², and the prior's RMS over x_T's."""
+    """Return SNR · σ_d² of the data where sampling begins and at t = 1, and the prior's RMS over that of x_T."""
     begin, end, sd = run.levels()[0], run.schedule(1.0), run.sigma_data
     prior = 1.0 if run.sampling.prior == "unit" else float(input_scale(begin, sd))
     return {
@@ -68,12 +68,12 @@ def signal(run: Run) -> dict[str, float]:
 def start(run: Run) -> Finding:
     """Check how much of the data is left in x_T, which sampling replaces by plain noise: SNR = alpha² σ_d²/sigma².
 
-    The difference of the two is what no training can repair (Lin et al. 2023). At 1 % the noise still hides the data.
+    The difference of the two is what no training can repair (Lin et al. 2023). Below an SNR of 0.1 it is rarely seen.
     """
     numbers = signal(run)
     snr, ratio = numbers["snr_start"], numbers["prior_over_x_T"]
-    verdict = worst(graded(snr, 0.01, 0.1), graded(abs(math.log(ratio)), math.log(1.1), math.log(1.3)))
-    fix = signal_fix(run) if snr > 0.01 else "Set sampling.prior=marginal."
+    verdict = worst(graded(snr, 0.1, 0.5), graded(abs(math.log(ratio)), math.log(1.1), math.log(1.4)))
+    fix = signal_fix(run) if snr > 0.1 else "Set sampling.prior=marginal."
     return Finding("start", verdict, signal_words(run, numbers), numbers, fix if verdict != "ok" else "")
 
 
@@ -84,10 +84,11 @@ def signal_words(run: Run, numbers: dict[str, float]) -> str:
         "exploding": f"sigma(1) = {short(float(run.schedule(1.0).sigma))}; ",
         "interpolating": "",
     }
-    said = f"{ends[run.schedule.variance]}sampling begins at t = {float(run.levels()[0].t):.4g}, where x_t still holds the "
-    said += f"data with an SNR of {short(numbers['snr_start'])}"
+    begins = float(run.levels()[0].t)
+    said = f"{ends[run.schedule.variance]}x_t at t = {begins:.4g}, where sampling begins, still holds the data with an "
+    said += f"SNR of {short(numbers['snr_start'])}"
     if abs(math.log(numbers["prior_over_x_T"])) > math.log(1.02):
-        said += f", and from a prior {numbers['prior_over_x_T']:.2f} times as wide as x_t"
+        said += f", and the prior is {numbers['prior_over_x_T']:.2f} times as wide as x_t"
     return said
 
 
@@ -118,8 +119,8 @@ def beta_clip(run: Run) -> Finding:
     gain, begins = 1 / math.sqrt(1 - clip), run.levels()[0]
     inside = float(begins.t) * T >= first - 0.5
     said = (
-        f"β of step {first} of {T} would be 1, for ᾱ(1) = 0, and is clipped at {clip:g}: ᾱ falls from {short(before)} to "
-        f"{short(after)} in that step, which multiplies an error of eps by √(1/(1 − β)) = {short(gain)}; "
+        f"β of step {first} of {T} would be 1, for ᾱ(1) = 0, and is clipped at {clip:g}: ᾱ falls from {short(before)} "
+        f"to {short(after)} in that step, which multiplies an error of eps by √(1/(1 − β)) = {short(gain)}; "
         f"sampling begins at t = {float(begins.t):.4g}, {'in' if inside else 'below'} it"
     )
     harmful = inside and run.model.target in ("eps", "score")
@@ -130,7 +131,7 @@ def beta_clip(run: Run) -> Finding:
 def target(run: Run) -> Finding:
     """Check how a step of the sampler enlarges the network's errors: alpha_s x̂_0 + sigma_s ε̂ from F̂ with an error.
 
-    With x̂_0 = (b x_t − sigma F̂)/(alpha b − sigma a), an error of F̂ as large as F itself moves x_s, in units of its RMS, by
+    With x̂_0 = (b x_t − sigma F̂)/(alpha b − sigma a), an error of F̂ as large as F itself moves x_s, over its RMS, by
 
         (alpha_s − alpha_t sigma_s/sigma_t) · sigma_t/|alpha_t b − sigma_t a| · RMS(F)/RMS(x_s).
 
@@ -177,13 +178,15 @@ def sampler(run: Run) -> Finding:
     fix = ""
     if verdict != "ok":
         prior = run.sampling.prior == "unit" and abs(math.log(signal(run)["prior_over_x_T"])) > math.log(1.1)
-        best = "`heun` or `dpmpp_2m`" if run.sampling.sampler.order < 2 else "spacing `log_snr` or `trailing`"
-        fix = "Set sampling.prior=marginal." if prior else f"Take more steps, or {best}; see toydiff inspect samplers."
+        ways = ["more steps"] if run.schedule.knot_times is None or len(run.schedule.knot_times) > len(levels) else []
+        ways += ["the sampler `heun` or `dpmpp_2m`"] if run.sampling.sampler.order < 2 else []
+        ways += ["the spacing `log_snr:8`"] if not run.sampling.spacing.startswith("log_snr") else []
+        fix = "Set sampling.prior=marginal." if prior else f"Take {', or '.join(ways)}."
     return Finding("sampler", verdict, said, {"width": whole, "detail": detail}, fix)
 
 
 def _linear_response(run: Run, levels: list[Level], widths: Tensor, draws: int) -> tuple[Tensor, int]:
-    """Return what x becomes of a prior of RMS 1 (row 0) and of the k-th noise alone (row k), and how often noise was drawn."""
+    """Return what becomes of the prior's RMS alone (row 0) and of the k-th noise alone (row k), and their number."""
     start = 1.0 if run.sampling.prior == "unit" else float(input_scale(levels[0], run.sigma_data))
     x = torch.zeros(draws + 1, len(widths), dtype=torch.float64)
     x[0] = start
@@ -225,8 +228,8 @@ def weight(run: Run) -> Finding:
         return Finding("weight", verdict, f"`{run.training.weight.kind}` weighs all levels of training alike", numbers)
     half, share = ("noisier", noisy) if noisy < 0.5 else ("cleaner", 1 - noisy)
     said = (
-        f"{spread} ({short(max(ends) / max(min(ends), 1e-300))} : 1): the {half} half of the levels gets {share:.2g} of the "
-        f"gradient where an even weight gives it 0.5, and {effective:.0%} of each batch counts"
+        f"{spread} ({short(max(ends) / max(min(ends), 1e-300))} : 1): the {half} half of the levels gets {share:.2g} "
+        f"of the gradient where an even weight gives it 0.5, and {effective:.0%} of each batch counts"
     )
     less = "Take training.weight.kind=uniform with model.target=v, edm or flow, as `swissroll` does"
     floor = ", or a larger training.weight.floor" if run.training.weight.kind == "inverse_sigma2" else ""

@@ -116,7 +116,7 @@ def units(patient: Patient) -> Finding:
 
 
 def _alive(patient: Patient, denoiser: Denoiser) -> Tensor:
-    """Return for each unit, in all layers that have them, whether its answers to held-out data at many levels differ."""
+    """Return for each unit, layer by layer, whether its answers to held-out data at several levels differ."""
     moments: dict[tuple[int, int], list[Tensor]] = {}
     calls = 0
 
@@ -152,7 +152,7 @@ def _alive(patient: Patient, denoiser: Denoiser) -> Tensor:
 
 
 def learning(patient: Patient) -> Finding:
-    """Check the learning rate by the run's own metrics: spikes and steps clipped nearly always, or a loss still falling.
+    """Check the learning rate by the run's own metrics: spikes, steps clipped nearly always, or a loss still falling.
 
     A loss that jumps over twice its running median says that steps are too long; one that still falls by a tenth in
     the last fifth of the run, that they were too short or too few.

@@ -27,8 +27,8 @@ distance = partial(sliced_w2, projections=64)
 """How far two sets of samples lie apart: 64 directions are enough to judge by, and leave time for the rest."""
 POINTS, IMAGES = 2000, 64
 FEWEST = 16
-PASSES = 6
-"""Times the grid is walked: the samples, those from the true x_T, and four times as many steps."""
+MORE = 4
+"""How many times more steps are better ones."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Patient:
             denoise(x[:2], level) if label is None else None  # loads libraries
             began = time.perf_counter()
             denoise(x, level)
-        asked = (self.run.sampling.sampler.evaluations or 6) * (len(self.run.levels()) - 1) * PASSES
+        walked = 2 * self.run.sampling.steps + (self.more_steps or 0)  # the samples, and those from the true x_T
+        asked = (self.run.sampling.sampler.evaluations or 6) * walked
         affordable = int(most * self.seconds / max(asked * (time.perf_counter() - began), 1e-9))
         n = min(most, affordable)
         return n if n >= FEWEST else 0
@@ -76,6 +77,15 @@ class Patient:
         if self.absent:
             return "there is nothing to sample from yet"
         return "" if self.n else "sampling as configured would take too long here"
+
+    @property
+    def more_steps(self) -> int | None:
+        """Four times the steps, or all that the schedule has; None if that is hardly more, or a tolerance decides."""
+        sampling = self.run.sampling
+        more = MORE * sampling.steps
+        if (knots := self.run.schedule.knot_times) is not None:
+            more = min(more, int((knots <= (sampling.start or 1.0) + 1e-9).sum()))
+        return None if sampling.sampler.evaluations is None or more < 1.5 * sampling.steps else more
 
     def noise(self, n: int) -> Tensor:
         """Return standard normals (n, *shape) in the place of x_t."""
@@ -130,6 +140,18 @@ class Patient:
             return self.run.data.exact().affine(self.model.shift.double(), self.model.scale)
         except ToydiffError:
             return None
+
+    def nats_between(self, x: Tensor, y: Tensor) -> tuple[float, float] | None:
+        """Return the mean of log p(x) − log p(y) and its standard error, for pairs of samples; None where p is unknown.
+
+        p is the data's density: 0 on average if both follow the same law, below 0 if x lies where there are no data.
+        """
+        try:
+            difference = (self.run.data.log_prob(x) - self.run.data.log_prob(y)).double()
+        except ToydiffError:
+            return None
+        difference = difference.clamp(-100, 100)  # a box has an outside
+        return float(difference.mean()), float(difference.std()) / math.sqrt(len(x))
 
     @cached_property
     def excess(self) -> list[tuple[float, float]]:

@@ -26,8 +26,8 @@ def speed(run: Run, seconds: float = 2.0) -> Finding:
     """
     training = run.training
     with torch.random.fork_rng(devices=[]):
-        spent, steps = _timed(run, training.batch_size, seconds)
-        twice, _ = _timed(run, 2 * training.batch_size, seconds / 2) if training.batch_size < 1024 else ({}, 0)
+        spent = _timed(run, training.batch_size, seconds)
+        twice = _timed(run, 2 * training.batch_size, seconds / 2) if training.batch_size < 1024 else {}
     step, parameters = sum(spent.values()), sum(p.numel() for p in run.build("meta").parameters())
     total, threads, cores = step * run.total_steps, torch.get_num_threads(), os.cpu_count() or 1
     growth = sum(twice.values()) / step if twice else 2.0
@@ -36,7 +36,10 @@ def speed(run: Run, seconds: float = 2.0) -> Finding:
         "step_ms": 1000 * step, "seconds": total, "twice_the_batch": growth, "threads": threads, "cores": cores,
     }  # fmt: skip
     shares = ", ".join(f"{part} {value / step:.0%}" for part, value in spent.items())
-    said = f"{1000 * step:.3g} ms a step here ({shares}), {total:,.0f} s for {run.total_steps:,} steps, {threads} thread{'s' * (threads > 1)}"
+    said = (
+        f"{1000 * step:.3g} ms a step here ({shares}), {total:,.0f} s for {run.total_steps:,} steps, "
+        f"{threads} thread{'s' * (threads > 1)}"
+    )
     advice = []
     if growth < 1.4:
         advice.append(f"a batch twice as large takes only {growth:.2f} times as long: raise --batch-size")
@@ -51,8 +54,8 @@ def speed(run: Run, seconds: float = 2.0) -> Finding:
     return Finding("time", verdict, said, numbers, fix[:1].upper() + fix[1:])
 
 
-def _timed(run: Run, batch_size: int, seconds: float) -> tuple[dict[str, float], int]:
-    """Return the seconds of each part of a step, and how many steps were timed; the first does not count."""
+def _timed(run: Run, batch_size: int, seconds: float) -> dict[str, float]:
+    """Return the seconds of each part of a step; the first step does not count."""
     training, device = run.training, torch.device("cpu")
     denoiser, average = run.build().train(), run.build()
     assert denoiser.schedule is not None
@@ -94,4 +97,4 @@ def _timed(run: Run, batch_size: int, seconds: float) -> tuple[dict[str, float],
             break
     each = {part: value / done for part, value in spent.items()}
     each["data"] += block[0] / batches.block  # data are drawn for a block of steps at once
-    return each, done
+    return each
