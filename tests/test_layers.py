@@ -31,7 +31,7 @@ LAYERS = [
     ["config"],
     ["layers", "names", "environment"],
     ["runs"],
-    ["evaluation"],
+    ["evaluation", "doctor"],
     ["viz"],
     ["cli"],
     ["__main__", "__init__"],

@@ -10,6 +10,7 @@ import typer
 from toydiff.cli import options
 from toydiff.cli import verify as verifying
 from toydiff.cli.configure import configuration_layers, to_toml
+from toydiff.cli.doctor import examine, examine_untrained
 from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.nouns import NOUNS, entries
 from toydiff.cli.sample import choose_output
@@ -37,6 +38,9 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check a file, or all of a run: hash, structure, shapes; exit 0 or 1.")
     ] = False,
+    doctor: Annotated[
+        bool, typer.Option("--doctor", help="Say what is wrong, with numbers, and what to change; exit 0 all the same.")
+    ] = False,
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE.safetensors", help="Write the weights for strangers.")
     ] = None,
@@ -58,10 +62,10 @@ def inspect(
         raise ConfigurationError("-o is where the picture of --schedule goes", "Add --schedule.")
     if not schedule and (theme, size, dpi) != (None, None, None):
         raise ConfigurationError("--theme, --size and --dpi are for the picture of --schedule", "Add --schedule.")
-    one = [schedule, model, verify, export is not None].count(True)
+    one = [schedule, model, verify, doctor, export is not None].count(True)
     if one > 1 or (wanted in NOUNS and one):
         raise ConfigurationError(
-            "--schedule, --model, --verify and --export each do one thing with one model",
+            "--schedule, --model, --doctor, --verify and --export each do one thing with one model",
             "Give one of them, and a NAME.",
         )
     if export is not None:
@@ -101,6 +105,8 @@ def inspect(
     if found is None:
         talk.note(f"the preset {preset}; it has not been trained here")
         run = resolve(configuration_layers(preset, None, [], {})).run
+        if doctor:
+            return examine_untrained(preset, run, talk)
     elif found.kind in ("exact", "data"):
         data = found.value.partition("@")[0]
         raise ConfigurationError(
@@ -109,6 +115,8 @@ def inspect(
         )
     else:
         talk.note(found.why)
+        if doctor:
+            return examine(found, talk)
         from toydiff.runs import read, run_of
 
         content, path = read(found.path, talk.warn)

@@ -15,6 +15,7 @@ import typer
 
 from toydiff.cli import options
 from toydiff.cli.configure import configuration_layers, to_toml, warn_of_idle, which_preset
+from toydiff.cli.doctor import warn_of_what_is_wrong
 from toydiff.cli.nouns import NOUNS
 from toydiff.cli.sample import free_name
 from toydiff.cli.talk import Talk
@@ -98,6 +99,8 @@ def train(
     if smoke:
         return _smoke(run, chosen, talk, where_to)
     folder, checkpoint = _to_resume(run, where, name, talk) if resume else (None, None)
+    if checkpoint is None:
+        warn_of_what_is_wrong(run, talk)
     folder = folder or new_folder(where, name or f"{chosen or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     if dry_run:
         parameters = sum(p.numel() for p in run.build().parameters())
