@@ -23,6 +23,8 @@ LAYERS = [
     ["files"],
     ["guards"],
     ["pictures"],
+    ["published"],
+    ["download"],
     ["data"],
     ["training"],
     ["metrics"],

@@ -15,7 +15,10 @@ from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
 from toydiff.guards import read_bytes
 
-DATA_KINDS = ("swissroll", "moons", "circles", "gaussians", "checkerboard", "spirals", "pinwheel", "shapes")
+DATA_KINDS = (
+    "swissroll", "moons", "circles", "gaussians", "checkerboard", "spirals", "pinwheel", "shapes",
+    "mnist", "fashion", "cifar10",
+)  # fmt: skip
 """Known without importing torch; a test holds this to the union `AnyData`."""
 PREFIXES = ("run", "preset", "data", "exact")
 

@@ -66,6 +66,7 @@ def train(
     ] = False,
     device: options.Device = None,
     runs: options.RunsDir = None,
+    data_dir: options.DataDir = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

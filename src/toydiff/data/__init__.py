@@ -8,19 +8,23 @@ from pydantic import Field
 
 from toydiff.data.base import Batch, Data
 from toydiff.data.curves import Circles, Moons, Pinwheel, Spirals, SwissRoll
+from toydiff.data.images import CIFAR10, MNIST, Fashion
 from toydiff.data.points import Checkerboard, Gaussians
 from toydiff.data.shapes import Shapes
 
-AnyData = Annotated[
-    SwissRoll | Moons | Circles | Gaussians | Checkerboard | Spirals | Pinwheel | Shapes, Field(discriminator="kind")
-]
+Made = SwissRoll | Moons | Circles | Gaussians | Checkerboard | Spirals | Pinwheel | Shapes
+Official = MNIST | Fashion | CIFAR10
+AnyData = Annotated[Made | Official, Field(discriminator="kind")]
 
 __all__ = [
+    "CIFAR10",
+    "MNIST",
     "AnyData",
     "Batch",
     "Checkerboard",
     "Circles",
     "Data",
+    "Fashion",
     "Gaussians",
     "Moons",
     "Pinwheel",
