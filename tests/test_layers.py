@@ -15,7 +15,7 @@ MOST_LINES = 320
 # A module may import from the rows above its own, and from itself (a folder counts as one module).
 LAYERS = [
     ["errors"],
-    ["spec", "assets"],
+    ["spec", "assets", "dist"],
     ["schedules"],
     ["denoiser"],
     ["guidance", "editing", "oracle", "networks"],
