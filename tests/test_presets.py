@@ -11,12 +11,14 @@ from toydiff.names import Found, preset_names
 from toydiff.runs import Loaded
 from toydiff.training import fit
 
-FEW = ["training.steps=2", "training.batch_size=4", "sampling.steps=3", "sampling.start=none", "sampling.spacing=trailing"]
+FEW = (
+    "training.steps=2", "training.batch_size=4", "sampling.steps=3", "sampling.start=none", "sampling.spacing=trailing"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_trains_and_samples(preset):
-    run = resolve(configuration_layers(preset, None, FEW, {})).run
+    run = resolve(configuration_layers(preset, None, [*FEW], {})).run
     *_, last = fit(run.build(), run.data, run.training, seed=run.seed)
     assert math.isfinite(float(last.loss)) and last.step == 2
     model = Loaded(preset, Found("checkpoint", preset, ""), run, last.ema, last.ema.shift, float(last.ema.scale))

@@ -17,8 +17,9 @@ from toydiff.data import Batch
 from toydiff.denoiser import Denoiser
 from toydiff.editing import Edit
 from toydiff.errors import ToydiffError
-from toydiff.metrics.floors import Floor, floor
+from toydiff.metrics.floors import floor
 from toydiff.metrics.points import sliced_w2
+from toydiff.metrics.scores import Floor
 from toydiff.oracle import ExactDenoiser
 from toydiff.runs import Loaded
 from toydiff.training import streams

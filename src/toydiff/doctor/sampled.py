@@ -8,7 +8,8 @@ from torch import Tensor
 from toydiff.doctor import configured
 from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short
 from toydiff.doctor.patient import Patient, distance
-from toydiff.metrics.floors import Floor, floor
+from toydiff.metrics.floors import floor
+from toydiff.metrics.scores import Floor
 
 NATS = (0.1, 0.4)
 """Nats of −log p from which a difference is a warning, and a problem."""
