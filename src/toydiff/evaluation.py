@@ -87,16 +87,16 @@ def divergence(
     given = classes if loaded.conditional and str(label) != "none" else None  # to the truth and to the model
     asked = torch.full((n,), len(data.label_names)) if loaded.conditional and given is None else given
     ratios = []
-    for rows in torch.arange(n).split(BATCH):
+    for rows in torch.split(torch.arange(n), BATCH):
         own = None if given is None else given[rows]
         truth = law.log_prob(x[rows].double(), label=own)
         to_model = None if asked is None else asked[rows]
         models = [loaded.log_prob(x[rows], to_model, steps=k * steps).double() for k in (1, 2)]
         ratios.append(truth - torch.stack(models))
     coarse, fine = torch.cat(ratios, 1)
-    mean, error = float(fine.mean()), float(fine.std()) / math.sqrt(n)
+    mean, se = float(fine.mean()), float(fine.std()) / math.sqrt(n)
     note = f"{2 * steps} steps of the ODE instead of {steps} change it by {mean - float(coarse.mean()):+.1g}"
-    return Score(name, KL, (mean,), (mean - 1.96 * error, mean + 1.96 * error), Floor(0.0, error), note)
+    return Score(name, KL, (mean,), (mean - 1.96 * se, mean + 1.96 * se), Floor(0.0, se), note)
 
 
 def track(loaded: Loaded, seed: int) -> dict[str, float]:
@@ -131,10 +131,12 @@ def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None) 
     if label is None:
         return data.held_out(n, generator)
     x = torch.empty(0, *data.shape)
-    while len(x) < n:
+    for _ in range(1000):
         batch = data.held_out(max(n, 1000), generator)
         x = torch.cat([x, batch.x[batch.label == label]])
-    return Batch(x[:n], torch.full((n,), label))
+        if len(x) >= n:
+            return Batch(x[:n], torch.full((n,), label))
+    raise ToydiffError(f"real data of the class `{data.label_names[label]}` are too rare to find {n:,}", "Lower -n.")
 
 
 def floors_of(

@@ -35,7 +35,9 @@ MEANINGS = {
     "mode weights": Meaning("", "lower", "total variation between the shares of the classes and the true ones"),
     "rarest mode": Meaning("", "higher", "the class most neglected: its share over the true one, 0 if it is missing"),
     "label agreement": Meaning("", "higher", "probability that a sample belongs to the class it was asked for"),
-    "copying": Meaning("", "near", "how often a sample lies nearer to a training point than held-out data do, ½ at rest"),
+    "copying": Meaning(
+        "", "near", "how often a sample is nearer to a training point than held-out data are: ½ is right"
+    ),
 }
 
 
