@@ -131,5 +131,13 @@ class Data(Spec):
             return None
 
     @property
+    def entropy_error(self) -> float | None:
+        """How far `entropy` may be off, in nats; None where it is not known."""
+        try:
+            return self.exact().entropy_error
+        except ToydiffError:
+            return None
+
+    @property
     def _empirical_hint(self) -> str:
         return f"`exact:{self.kind}@500` is the exact denoiser of 500 of its samples."
