@@ -42,7 +42,7 @@ class Patient:
     model: Loaded
     raw: Denoiser | None = None
     metrics: Sequence[dict[str, Any]] = ()
-    seconds: float = 20.0
+    seconds: float = 15.0
     absent: bool = False
     """There is nothing to sample from: not trained, and no exact denoiser either."""
 

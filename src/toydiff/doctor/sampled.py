@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ def start(patient: Patient) -> Finding:
     gap = distance(patient.samples, patient.from_true_x_T)
     prior, true = distance(patient.samples, real), distance(patient.from_true_x_T, real)
     numbers = {**foretold.numbers, "gap": gap, "from_prior": prior, "from_true_x_T": true, **_floor(base, gap, patient)}
-    verdict, nats = _with_nats(patient, patient.samples, patient.from_true_x_T, graded(base.z(gap), 3, 10), numbers)
+    verdict, nats = _with_nats(patient, patient.samples, patient.from_true_x_T, graded(_z(base, gap), 3, 10), numbers)
     said = (
         f"{foretold.words}; samples begun from the prior lie {short(gap)} from those begun from the true x_T "
         f"({floor_words(base, patient.n)}){nats}; {short(prior)} and {short(true)} from the data"
@@ -51,7 +53,7 @@ def steps(patient: Patient) -> Finding:
     finer, base = patient.samples_in(more), patient.floor
     gap = distance(patient.samples, finer)
     numbers = {"gap": gap, "more": more, "steps": count, **_floor(base, gap, patient)}
-    verdict, nats = _with_nats(patient, patient.samples, finer, graded(base.z(gap), 3, 10), numbers)
+    verdict, nats = _with_nats(patient, patient.samples, finer, graded(_z(base, gap), 3, 10), numbers)
     said = f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.n)}){nats}"
     fix = f"Sample with --steps {more}, or a sampler of higher order." if verdict != "ok" else ""
     return Finding("steps", verdict, said, numbers, fix)
@@ -64,10 +66,10 @@ def spread(patient: Patient) -> Finding:
     real, base = patient.real.x, patient.floor
     away, ratio = distance(patient.samples, real), width_ratio(patient.samples, real)
     usual = floor(width_ratio, patient.run.data, patient.n, seed=1)
-    off = abs(usual.z(ratio))
+    off = abs(_z(usual, ratio))
     numbers = {"distance": away, "width": ratio, "width_z": off, **_floor(base, away, patient)}
     narrow = graded(abs(ratio - 1), 0.05, 0.25) if off > 4 else "ok"
-    verdict = configured.worst(graded(base.z(away), 4, 15), narrow)
+    verdict = configured.worst(graded(_z(base, away), 4, 15), narrow)
     verdict, nats = _with_nats(patient, patient.samples, real, verdict, numbers)
     said = (
         f"samples are {ratio:.2f} ± {usual.sd:.2f} times as wide as data, {short(away)} from them "
@@ -105,8 +107,12 @@ def memorisation(patient: Patient) -> Finding:
     return Finding("memorisation", verdict, said, numbers, fix)
 
 
+def _z(base: Floor, value: float) -> float:
+    return base.z(value) if base.sd > 0 else 0.0 if value <= base.mean else math.inf
+
+
 def _floor(base: Floor, value: float, patient: Patient) -> dict[str, float]:
-    return {"floor": base.mean, "floor_sd": base.sd, "z": base.z(value), "n": patient.n}
+    return {"floor": base.mean, "floor_sd": base.sd, "z": _z(base, value), "n": patient.n}
 
 
 def _with_nats(
