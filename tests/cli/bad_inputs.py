@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from toydiff import checkpoint as checkpoints
+from toydiff.names import DATA_KINDS, preset_names
 
 
 class Row(NamedTuple):
@@ -94,6 +95,8 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "taken.png": lambda good: b"mine",
     "taken.mp4": lambda good: b"mine",
     "taken.npz": lambda good: b"mine",
+    "cifar-10-python.tar.gz": lambda good: pickle.dumps(Hostile()),
+    "train-images-idx3-ubyte": lambda good: b"",
     "file": lambda good: b"not a folder",
     "small.png": lambda good: picture(8, 8),
     "fits.png": lambda good: picture(32, 32),
@@ -133,8 +136,8 @@ def make(fixture: str, here: Path, trained: Path) -> None:
 
 
 LONG = "n" * 300
-PRESETS = "Known: checkerboard, gaussians, moons, shapes32, shapes32-cond, shapes32-ddpm, swissroll, swissroll-cosine40"
-DATA = "Known: checkerboard, circles, gaussians, moons, pinwheel, shapes, spirals, swissroll"
+PRESETS = f"Known: {', '.join(preset_names())}"
+DATA = f"Known: {', '.join(sorted(DATA_KINDS))}"
 
 COMMANDS = [
     Row("trian swissroll", "", 2, "No such command 'trian' | Did you mean 'train'?"),
@@ -378,6 +381,42 @@ NAMES = [
     Row("inspect data:moons", "", 2, "is the data set moons: there is no network to inspect"),
     Row("data stats moon", "", 2, f"unknown data set `moon` | Did you mean `moons`? | {DATA}"),
     Row("data show '\x1b[31m'", "", 2, r"unknown data set `\x1b[31m`"),
+]
+
+NOT_HERE = "the data set `mnist` is not ready: downloads/mnist lacks train-images-idx3-ubyte.gz, train-labels"
+TO_DO = "Download it: toydiff data fetch mnist | and put them into downloads/mnist | data fetch mnist --from FOLDER"
+DOWNLOADS = [
+    Row("data fetch", "", 2, "Missing argument"),
+    Row("data fetch minst", "", 2, "unknown data set `minst` | Did you mean `mnist`? | Known: cifar10, fashion, mnist"),
+    Row("data fetch moons", "", 2, "`moons` is drawn, not downloaded | mnist, fashion, cifar10"),
+    Row("data verify moons", "", 2, "`moons` is drawn, not downloaded"),
+    Row("data fetch mnist --offline", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row("data fetch mnist --from none", "", 1, "there is no folder none | --from"),
+    Row("data fetch mnist --from file", "file", 1, "there is no folder file | --from"),
+    Row(
+        "data fetch mnist --from .",
+        "",
+        1,
+        ". does not hold train-images-idx3-ubyte.gz, | packed, and under these names",
+    ),
+    Row(
+        "data fetch cifar10 --from .", "cifar-10-python.tar.gz", 1, "is a pickle, which is never read | cs.toronto.edu"
+    ),
+    Row("data fetch mnist --from .", "train-images-idx3-ubyte", 1, "train-images-idx3-ubyte is there unpacked"),
+    Row("data show mnist", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row(
+        "data stats cifar10 --data-dir a", "", 1, "the data set `cifar10` is not ready: a/cifar10 lacks cifar-10-binary"
+    ),
+    Row("train mnist", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row("train mnist --dry-run", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row("train mnist --smoke --data-dir file", "file", 1, "the data set `mnist` is not ready"),
+    Row("train mnist --samples 60001", "", 2, "n = 60,001 is more than the 60,000 train images there are"),
+    Row("train mnist --set data.augment=hflip", "", 2, "data.augment: unknown key"),
+    Row("train fashion --set data.augment=vflip", "", 2, "data.augment = 'vflip' | 'hflip'"),
+    Row("train mnist --set data.split=validation", "", 2, "data.split = 'validation' | 'train' or 'test'"),
+    Row("sample exact:mnist@60001", "", 2, "exact:mnist@60001 | more than the 60,000"),
+    Row("sample exact:mnist@10", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row("sample exact:mnist", "", 1, "`mnist` has no density in closed form | exact:mnist@500"),
 ]
 
 OUTPUTS = [
@@ -624,4 +663,16 @@ EXCHANGE = [
     Row("sample none.safetensors -o x.png", "", 1, "none.safetensors is not there"),
 ]
 
-ROWS = [*COMMANDS, *TRAIN, *CONFIGURATION, *RESUME, *CHECKPOINTS, *NAMES, *OUTPUTS, *SAMPLING, *EDITING, *EXCHANGE]
+ROWS = [
+    *COMMANDS,
+    *TRAIN,
+    *CONFIGURATION,
+    *RESUME,
+    *CHECKPOINTS,
+    *NAMES,
+    *DOWNLOADS,
+    *OUTPUTS,
+    *SAMPLING,
+    *EDITING,
+    *EXCHANGE,
+]

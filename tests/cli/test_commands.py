@@ -18,6 +18,7 @@ from toydiff.cli.animate import forward
 from toydiff.data import AnyData
 from toydiff.denoiser import TARGETS, AnyWeight
 from toydiff.names import preset_names
+from toydiff.published import OFFICIAL
 from toydiff.runs import load
 from toydiff.samplers import AnySampler
 from toydiff.schedules import AnySchedule
@@ -271,7 +272,7 @@ def test_data_list_is_inspect_datasets(toydiff: Toydiff) -> None:
     assert [row["name"] for row in json.loads(toydiff("data", "list", "--json").stdout)] == list(kinds(AnyData))
 
 
-@pytest.mark.parametrize("name", [name for name in kinds(AnyData) if name != "shapes"])
+@pytest.mark.parametrize("name", [name for name in kinds(AnyData) if name not in ("shapes", *OFFICIAL)])
 def test_every_data_set_is_measured(name: str, toydiff: Toydiff) -> None:
     facts = json.loads(toydiff("data", "stats", name, "-n", "2000", "--json").stdout)
     assert (facts["data"], facts["n"], facts["shape"], facts["duplicates"]) == (name, 2000, [2], 0)

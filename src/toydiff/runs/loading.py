@@ -81,7 +81,10 @@ def run_of(header: dict[str, Any], path: Path) -> Run:
 def _exact(found: Found) -> Loaded:
     """Return the exact denoiser of a data set's density, or after "@N" of N of its samples."""
     kind, at, count = found.value.partition("@")
-    data: Data = kinds(AnyData)[kind].model_validate({"n": int(count) if at else None})  # type: ignore[assignment]
+    try:
+        data: Data = kinds(AnyData)[kind].model_validate({"n": int(count) if at else None})  # type: ignore[assignment]
+    except ValidationError as error:  # more samples than there are
+        raise ConfigurationError(f"exact:{shown(found.value)}: {shown(error.errors()[0]['msg'])}") from error
     oracle: Any = Empirical(*data.fixed(), classes=len(data.label_names)) if at else data.exact()
     spacing = "karras" if oracle.memorises else "trailing"  # down to where the nearest sample alone is left
     config = Run(data=data, sampling=Sampling(steps=40, spacing=spacing))

@@ -37,13 +37,16 @@ def data_picture(data: Data, batch: Batch) -> Figure | Image.Image:
 
 
 def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = False) -> Figure | Image.Image:
-    """Draw titled sets of samples side by side: two of points, coloured by class, or as many of images as there are.
+    """Draw titled sets of samples side by side: one or two of points, coloured by class, or any number of images.
 
     Classes are told where the last set has labels. `threshold` adds a grid of the last set, black below the middle
     of the data's range and white above.
     """
     labelled = sets[-1][1].label is not None
     if not data.pictorial:
+        if len(sets) == 1:
+            ((title, (x, label)),) = sets
+            return scatter(x, title, label, data.label_names)
         (one, first), (other, second) = sets
         labels = (first.label, second.label) if labelled else (None, None)
         return samples_beside(first.x, second.x, (one, other), labels, data.label_names if labelled else ())
