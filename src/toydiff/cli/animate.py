@@ -143,7 +143,13 @@ def animate(
         film.with_steps(loaded, length, **(way | side._asdict())) if side.sampler else None for side in sides
     ]
     behind = loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None
-    look = Look(size, style or "scatter", colour, behind, divided=float(loaded.schedule(1.0).scale) > 3)
+    look = Look(
+        size,
+        "field" if what == "score" else style or "scatter",
+        colour,
+        behind,
+        divided=float(loaded.schedule(1.0).scale) > 3,
+    )
     with enough_memory(lambda: too_many(loaded, len(cast.seeds))), themed(paper):
         stage = staged(
             what,

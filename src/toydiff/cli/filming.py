@@ -18,7 +18,7 @@ STYLES = ("scatter", "density", "arrows", "paths")
 COLOURS = ("class", "start", "t")
 RATES = {"training": 2.0, "live": 6.0}
 """Frames a second, where 15 would be too fast to see."""
-POINTS = {"density": 10_000, "arrows": 300, "paths": 300, "score": 1000}
+POINTS = {"density": 10_000, "arrows": 300, "paths": 300, "score": 1000, "interpolate": 1000, "live": 1000}
 """Points in a film of a kind or style, where those of other pictures would show too little or too much."""
 IMAGES = {"interpolate": 16, "live": 16}
 """Images, each frame of which takes all steps of a sampler."""

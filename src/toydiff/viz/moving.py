@@ -252,6 +252,6 @@ def _quiver(stage: Stage, at: Array, colour: Array, alpha: float) -> Any:
     """Return arrows whose lengths are in the units of the data: axes are equal, so that "uv" is the angle seen."""
     return stage.ax.quiver(
         *at.T, np.zeros(len(at)), np.zeros(len(at)), color=list(map(tuple, colour)), alpha=alpha,
-        angles="uv", scale_units="x", scale=1, units="width", width=0.0024, headwidth=4.5, headlength=5.5,
-        headaxislength=5, minlength=0.5, animated=True, pivot="tail",
+        angles="uv", scale_units="x", scale=1, units="width", width=0.0024, headwidth=5.5, headlength=7,
+        headaxislength=6.5, minlength=0.5, animated=True, pivot="tail",
     )  # fmt: skip

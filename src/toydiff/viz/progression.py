@@ -49,7 +49,9 @@ def progression_picture(data: Data, real: Batch, sets: Sequence[tuple[str, Batch
         ax.set_visible(False)
     for ax, (title, (x, label)) in zip(panels, [*sets, ("data", real)], strict=False):
         own: Array | str = theme().data if x is real.x else ends
-        dots(ax, planar(x), own if label is None else class_colours(label, len(data.label_names)), size=0.5)
+        if label is not None and sets[0][1].label is not None:
+            own = class_colours(label, len(data.label_names))
+        dots(ax, planar(x), own, size=0.5)
         set_limits(ax, limits)
         frame_only(ax)
         note_outside(ax, planar(x), limits, least=0.01)
