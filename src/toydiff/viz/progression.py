@@ -32,7 +32,7 @@ ACROSS = 4
 
 
 def progression_picture(data: Data, real: Batch | None, sets: Sequence[tuple[str, Batch]]) -> Figure | Image.Image:
-    """Draw titled samples, each set a row of images or a panel of points, whose last panel is the data, if they are at hand.
+    """Draw titled samples, a row of images or a panel of points for each set, and in the end the data, if at hand.
 
     A sample keeps its place in every row; in every panel it keeps its colour, that of its class, or of where it ends.
     """
