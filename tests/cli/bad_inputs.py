@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import shutil
 import struct
+import tarfile
+import warnings
+import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,9 +50,9 @@ def torch_bytes(content: object) -> bytes:
     return file.getvalue()
 
 
-def forged(archive: bytes) -> bytes:
+def forged(archive: bytes, version: int = 1) -> bytes:
     """Give an archive the mark that toydiff puts on its own: anybody can compute a digest."""
-    mark = b"toydiff 1 sha256 "
+    mark = f"toydiff {version} sha256 ".encode()
     body = archive[:-2] + struct.pack("<H", len(mark) + 64) + mark
     return body + hashlib.sha256(body).hexdigest().encode()
 
@@ -81,6 +85,50 @@ def broken(good: bytes) -> bytes:
         return path.read_bytes()
 
 
+def changed(good: bytes, **parts: Callable[[Any], Any]) -> bytes:
+    """Return a whole checkpoint, its digest right, with some parts changed: anybody can write one."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "good.pt")
+        path.write_bytes(good)
+        content = vars(checkpoints.load(path))
+        found = {"format": "toydiff", "version": 1, **{k: v for k, v in content.items() if k != "digest"}}
+        found |= {part: change(found[part]) for part, change in parts.items()}
+        found["header"] = json.dumps(found["header"])
+        return forged(torch_bytes(found), found["version"])
+
+
+def first(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
+    """Change the first matrix of weights."""
+
+    def changing(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        key = next(key for key, value in weights.items() if value.ndim == 2)
+        return weights | {key: change(weights[key])}
+
+    return changing
+
+
+def rezipped(good: bytes, how: int, extra: str = "") -> bytes:
+    """Return a checkpoint packed by another hand, its digest right."""
+    file = BytesIO()
+    with zipfile.ZipFile(BytesIO(good)) as old, zipfile.ZipFile(file, "w", how) as new:
+        for name in [*old.namelist(), *([extra] if extra else [])]:
+            with warnings.catch_warnings(action="ignore"):
+                new.writestr(name, old.read(name))
+    return forged(file.getvalue())
+
+
+def tarred() -> bytes:
+    """Return what the oldest PyTorch wrote: a tar of pickles."""
+    file = BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name in ("sys_info", "pickle", "storages"):
+            content = pickle.dumps(Hostile())
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, BytesIO(content))
+    return file.getvalue()
+
+
 FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good checkpoint
     "text.pt": lambda good: b"dear reader, this is no checkpoint\n",
     "empty.pt": lambda good: b"",
@@ -91,6 +139,16 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "hostile.pt": lambda good: torch_bytes({"model": Hostile()}),
     "forged.pt": lambda good: forged(torch_bytes({"model": Hostile()})),
     "foreign.pt": lambda good: torch_bytes({"state_dict": {"weight": torch.zeros(3)}}),
+    "tar.pt": lambda good: tarred(),
+    "deflated.pt": lambda good: rezipped(good, zipfile.ZIP_DEFLATED),
+    "double.pt": lambda good: rezipped(good, zipfile.ZIP_STORED, "archive/data.pkl"),
+    "stride.pt": lambda good: changed(good, ema=first(lambda value: torch.ones(1).expand(10**6, 10**6))),
+    "shapes.pt": lambda good: changed(good, ema=first(lambda value: torch.ones(3, 3))),
+    "nan.pt": lambda good: changed(good, ema=first(lambda value: value * torch.nan)),
+    "keys.pt": lambda good: changed(good, ema=lambda ema: {"\x1b[31mevil": torch.ones(1)}),
+    "newer.pt": lambda good: changed(good, version=lambda version: version + 1),
+    "step.pt": lambda good: changed(good, header=lambda header: header | {"step": "\x1b[31m"}),
+    "config.pt": lambda good: changed(good, header=lambda header: header | {"config": {"\x1b[31m": "[red]<b>"}}),
     "picture.pt": lambda good: b"\x89PNG\r\n\x1a\n" + bytes(100),
     "taken.png": lambda good: b"mine",
     "taken.mp4": lambda good: b"mine",
@@ -129,7 +187,9 @@ def make(fixture: str, here: Path, trained: Path) -> None:
     """Make everything a row's fixture names."""
     good = (trained / "runs" / "tiny" / "best.pt").read_bytes()
     for name in fixture.split():
-        if name == "run":
+        if name == "pipe":
+            os.mkfifo(here / "pipe")
+        elif name == "run":
             shutil.copytree(trained / "runs", here / "runs")
         else:
             (here / name).write_bytes(FILES[name](good))
@@ -323,6 +383,21 @@ CHECKPOINTS = [
         "foreign.pt": "it is a PyTorch file that toydiff did not write",
         "picture.pt": "it is a PNG picture",
     }.items()
+]
+CHECKPOINTS += [
+    Row("sample tar.pt", "tar.pt", 1, "tar.pt is not a usable checkpoint: it is"),
+    Row("sample pipe", "pipe", 1, "pipe is a pipe, not a file"),
+    Row("sample /dev/zero", "", 1, "/dev/zero is a device, not a file"),
+    Row("sample deflated.pt", "deflated.pt", 1, "it holds compressed or encrypted records"),
+    Row("sample double.pt", "double.pt", 1, "it holds a record named 'archive/data.pkl', twice or out of place"),
+    Row("sample stride.pt", "stride.pt", 1, "a tensor is larger or smaller than its storage"),
+    Row("sample shapes.pt", "shapes.pt", 1, "the weights do not fit the network: | is (3, 3) float32 instead of"),
+    Row("sample nan.pt", "nan.pt", 1, "holds NaN or infinity"),
+    Row("sample keys.pt", "keys.pt", 1, r"missing `shift`, | unknown `\x1b[31mevil`"),
+    Row("sample newer.pt", "newer.pt", 1, "version 2 of the format, this toydiff reads up to 1 | Update toydiff"),
+    Row("sample step.pt", "step.pt", 1, "its header has an odd `step`: input should be a valid integer"),
+    Row("inspect step.pt", "step.pt", 1, "its header has an odd `step`: input should be a valid integer"),
+    Row("sample config.pt", "config.pt", 1, r"its configuration is not valid here: \x1b[31m"),
 ]
 
 NAMES = [
