@@ -198,7 +198,7 @@ def test_no_average_at_all_needs_a_rate_that_falls() -> None:
 
 @pytest.mark.parametrize(
     ("lr", "steps", "verdict"),
-    [(5e-3, 4000, "ok"), (0.5, 4000, "problem"), (0.05, 4000, "warning"), (1e-5, 100, "problem")],
+    [(5e-3, 4000, "ok"), (0.5, 4000, "problem"), (0.05, 4000, "warning"), (1e-6, 4000, "problem"), (1e-4, 20, "ok")],
 )
 def test_learning_rates_that_cannot_work_are_found(lr: float, steps: int, verdict: str) -> None:
     assert configured.rate(Run(training=Training(steps=steps, optimizer=Adam(lr=lr)))).verdict == verdict

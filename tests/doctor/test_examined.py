@@ -9,17 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from toydiff.cli.configure import configuration_layers
 from toydiff.config import Model, Run, Sampling
 from toydiff.data import Batch, Gaussians, Shapes
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import Patient, examine, learned, sampled, timing, untrained
+from toydiff.layers import resolve
 from toydiff.names import Found
 from toydiff.networks import MLP, UNet
 from toydiff.oracle import Empirical, ExactDenoiser
 from toydiff.runs import Loaded
 from toydiff.samplers import Heun
 from toydiff.schedules import Flow, Level
-from toydiff.training import Training
+from toydiff.training import Training, fit
 from toydiff.training.couplings import OT
 
 DATA = Gaussians()
@@ -74,6 +76,18 @@ def test_a_network_that_knows_is_found_healthy(healthy: Patient) -> None:
     assert [finding for finding in examine(healthy) if finding.wrong] == []
     assert learned.levels(healthy).numbers["nats"] < 1e-9
     assert sampled.start(healthy).numbers["gap"] < sampled.start(healthy).numbers["floor"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["swissroll", "moons", "gaussians"])
+def test_a_preset_trained_in_full_is_found_healthy(name: str) -> None:
+    run = resolve(configuration_layers(name, None, [], {})).run
+    metrics = []
+    for step in fit(run.build(), run.data, run.training, seed=run.seed):
+        if step.step % 20 == 0:
+            metrics.append({"step": step.step, "loss": float(step.loss), "grad_norm": float(step.grad_norm)})
+    trained = patient(run, denoiser=step.ema, raw=step.denoiser, metrics=metrics)
+    assert [finding for finding in examine(trained) if finding.wrong] == []
 
 
 # ── levels, average, units ───────────────────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,8 @@ from toydiff.training import streams
 DETAIL = 0.1
 """Width of a fine detail of points, as a share of the data's own."""
 MOST_STEPS = 2000
+TRIAL = 200
+"""Fewer training steps than these are meant to learn little."""
 DRAWS = 4096
 
 
@@ -304,7 +306,7 @@ def rate(run: Run) -> Finding:
     said = f"{lr:g} over {total:,} steps: no weight can go farther than about {short(path)}"
     if lr > 0.02:
         return Finding("learning rate", graded(lr, 0.02, 0.1), said, numbers, "Try --lr 0.003.")
-    verdict: Verdict = graded(1 / max(path, 1e-12), 10, 100)
+    verdict: Verdict = "ok" if total < TRIAL else graded(1 / max(path, 1e-12), 10, 100)
     return Finding("learning rate", verdict, said, numbers, "Train longer, or raise --lr." * (verdict != "ok"))
 
 

@@ -13,6 +13,8 @@ from toydiff.doctor.finding import Finding, graded, not_applicable, short
 from toydiff.doctor.patient import Patient, nats
 from toydiff.training import Validator
 
+FEW = 5000
+"""Data of which a network may learn each by heart."""
 CONSTANT = 1e-6
 """A unit whose deviation is less than this share of its layer's RMS never changes."""
 
@@ -43,8 +45,8 @@ def levels(patient: Patient) -> Finding:
     fix = ""
     if verdict != "ok":
         fix = f"Train longer or wider, or see more of log-SNR {worst:.0f} in training (density, weight)."
-        if patient.run.data.n is not None:
-            fix = f"{patient.run.data.n:,} data may be too few: more of them (--samples), or stop earlier. {fix}"
+        if (n := patient.run.data.n) is not None and n <= FEW:
+            fix = f"{n:,} data may be too few: more of them (--samples), or stop earlier. {fix}"
     return Finding("levels", verdict, said, numbers, fix)
 
 

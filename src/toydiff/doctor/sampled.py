@@ -127,7 +127,9 @@ def _with_nats(
     mean, error = found
     numbers |= {"nats": -mean, "nats_error": error}
     beyond = max(abs(mean) - 3 * error, 0)
-    return configured.worst(verdict, graded(beyond, *NATS)), f", {-mean:+.2f} ± {error:.2f} nats of −log p"
+    return configured.worst(
+        verdict, graded(beyond, *NATS)
+    ), f", {round(-mean, 2) + 0.0:+.2f} ± {error:.2f} nats of −log p"
 
 
 def width_ratio(x: Tensor, y: Tensor) -> float:
