@@ -131,12 +131,10 @@ def folder_of(name: str) -> Path:
 
 def fault(path: Path, file: File) -> str | None:
     """Return what keeps the file at `path` from being the official one, or None."""
-    if not path.exists():
-        return "is not there"
     try:
         return fault_in(read_bytes(path, LARGEST), file)
     except ToydiffError as error:
-        return error.message.removeprefix(shown(path)).strip()
+        return error.message.removeprefix(shown(path)).strip()  # "is not there", for one
 
 
 def fault_in(content: bytes, file: File) -> str | None:

@@ -485,6 +485,11 @@ DOWNLOADS = [
     Row("train mnist", "", 1, f"{NOT_HERE} | {TO_DO}"),
     Row("train mnist --dry-run", "", 1, f"{NOT_HERE} | {TO_DO}"),
     Row("train mnist --smoke --data-dir file", "file", 1, "the data set `mnist` is not ready"),
+    Row(
+        f"data fetch mnist --offline --data-dir {LONG}", "", 1, "the data set `mnist` is not ready | file name too long"
+    ),
+    Row(f"data fetch mnist --from {LONG}", "", 1, "there is no folder nnn"),
+    Row("data show mnist --data-dir file", "file", 1, "the data set `mnist` is not ready | not a directory"),
     Row("train mnist --samples 60001", "", 2, "n = 60,001 is more than the 60,000 train images there are"),
     Row("train mnist --set data.augment=hflip", "", 2, "data.augment: unknown key"),
     Row("train fashion --set data.augment=vflip", "", 2, "data.augment = 'vflip' | 'hflip'"),

@@ -98,13 +98,13 @@ class Patient:
     @cached_property
     def real(self) -> Batch:
         """Fresh data, as many as there are samples."""
-        return self.run.data.draw(self.n, streams.generator(self.run.seed, "doctor real"))
+        return self.run.data.held_out(self.n, streams.generator(self.run.seed, "doctor real"))
 
     @cached_property
     def held_out(self) -> Batch:
         """More fresh data, which training has not seen."""
         n = 256 if self.run.data.pictorial else 1000
-        return self.run.data.draw(n, streams.generator(self.run.seed, "doctor held out"))
+        return self.run.data.held_out(n, streams.generator(self.run.seed, "doctor held out"))
 
     @cached_property
     def samples(self) -> Tensor:

@@ -86,7 +86,7 @@ def memorisation(patient: Patient) -> Finding:
     standard error is √((1/n + 1/m)/12) (Mann & Whitney 1947; Meehan et al. 2020).
     """
     run = patient.run
-    if run.data.n is None:
+    if run.data.count is None:
         return not_applicable("memorisation", "training data are endless: nothing is seen twice")
     if reason := patient.why_no_samples:
         return not_applicable("memorisation", reason)
@@ -100,7 +100,7 @@ def memorisation(patient: Patient) -> Finding:
     numbers = {"nearer": nearer, "z": (nearer - 0.5) / error, "n": len(training)}
     verdict = graded(nearer - 3 * error, 0.6, 0.8)
     said = (
-        f"a sample lies nearer to the {run.data.n:,} training data than a held-out one in {nearer:.0%} ± {error:.0%} "
+        f"a sample lies nearer to the {len(training):,} training data than a held-out one in {nearer:.0%} ± {error:.0%} "
         "of pairs (new data 50 %, copies 100 %)"
     )
     fix = "More data (--samples), fewer steps, or a smaller network." if verdict != "ok" else ""
