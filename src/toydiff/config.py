@@ -105,7 +105,7 @@ class Run(Spec):
                 f"Euler's. Take at least {fewest}, or the sampler `euler`."
             )
         try:
-            self.training.total_steps(self.data.n)
+            self.training.total_steps(self.data.count)
         except ConfigurationError as error:
             problems.append(f"training.epochs: {error.message}. {error.hint}")
         return problems
@@ -113,11 +113,12 @@ class Run(Spec):
     def idle(self) -> dict[str, str]:
         """Return {path: why} of the settings that have no effect beside the others, whatever their values."""
         endless = "the data are endless, and drawn by the run's own seed; data.n makes them a fixed set"
+        whole = "all of the data are taken; data.n takes a part of them"
         unconditional = "the model takes no labels; model.conditional=true gives it some"
         sineless = "the network sees no sines of x; network.fourier gives it some"
         continuous = "a schedule without steps clips no β; schedule.T gives it some"
         found = {
-            "data.seed": (self.data.n is None, endless),
+            "data.seed": (self.data.n is None, endless if self.data.count is None else whole),
             "training.label_dropout": (not self.model.conditional, unconditional),
             "network.label_features": (not self.model.conditional, unconditional),
             "network.fourier_scale": (getattr(self.network, "fourier", None) == 0, sineless),
@@ -146,7 +147,7 @@ class Run(Spec):
     @property
     def total_steps(self) -> int:
         """Length of the training run."""
-        return self.training.total_steps(self.data.n)
+        return self.training.total_steps(self.data.count)
 
     @property
     def shown(self) -> int:

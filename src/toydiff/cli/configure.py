@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import read_bytes, shown
-from toydiff.names import preset_names, preset_path
+from toydiff.names import data_source, preset_names, preset_path
 
 if TYPE_CHECKING:
     from toydiff.cli.talk import Talk
@@ -72,6 +72,12 @@ def configuration_layers(
         if flags.get(flag) is not None:
             layers.append(Layer(f"--{flag.replace('_', '-')}", [(path, flags[flag])]))
     return layers
+
+
+def data_assignments(name: str) -> list[tuple[str, Any]]:
+    """Return what "moons" or "csv:points.csv" sets; ConfigurationError if there is no such data set."""
+    source = data_source(name.removeprefix("data:"))
+    return [("data.kind", source.kind), *([] if source.path is None else [("data.path", source.path)])]
 
 
 def warn_of_idle(resolved: Resolved, talk: Talk) -> None:

@@ -10,9 +10,9 @@ from toydiff.cli import options
 from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
-from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.errors import ConfigurationError
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import DATA_KINDS, preset_names
+from toydiff.names import DATA_KINDS, data_source, preset_names
 
 if TYPE_CHECKING:
     from toydiff.config import Run
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, show, export and measure data sets.", no_args_is_help=True)
 
 DataName = Annotated[
-    str, typer.Argument(metavar="NAME", help="A data set or a preset.", autocompletion=options.complete_data)
+    str, typer.Argument(metavar="NAME", help="A data set, csv:points.csv, or a preset.", autocompletion=options.complete_data)
 ]
 Number = Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
 SHOWN = 5000
@@ -52,8 +52,7 @@ def show(
 ) -> None:
     """Draw a data set: toydiff data show moons -o moons.png"""
     talk = Talk(quiet=quiet, json=as_json)
-    check_name(name)
-    out = choose_output(output, None, f"{name}-{'forward' if forward else 'data'}", ("png",))
+    out = choose_output(output, None, f"{check_name(name)}-{'forward' if forward else 'data'}", ("png",))
     refuse_existing(out)
     check_writable(out)
     run = described(name, sets)
@@ -101,8 +100,7 @@ def export(
 ) -> None:
     """Write samples of a data set: toydiff data export moons -n 1000 -o moons.csv"""
     talk = Talk(quiet=quiet, json=as_json)
-    check_name(name)
-    out = choose_output(output, to, f"{name}-data", ("npz", "csv"))
+    out = choose_output(output, to, f"{check_name(name)}-data", ("npz", "csv"))
     refuse_existing(out)
     check_writable(out)
     batch, data = draw(name, n, seed, sets)
@@ -168,10 +166,10 @@ def stats(
     talk.result(table(("", ""), [(key.replace("_", " "), number(value)) for key, value in facts.items()]), facts)
 
 
-def check_name(name: str) -> None:
-    """Raise ConfigurationError, before torch is imported, unless `name` is a data set or a preset."""
-    if name.removeprefix("data:") not in (*DATA_KINDS, *preset_names()):
-        raise ConfigurationError(f"unknown data set `{shown(name)}`", did_you_mean(name, DATA_KINDS))
+def check_name(name: str) -> str:
+    """Return what an output is called; raise ConfigurationError, before torch is imported, for no data set or preset."""
+    name = name.removeprefix("data:")
+    return name if name in preset_names() else data_source(name).stem
 
 
 def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data]:
@@ -184,7 +182,7 @@ def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, D
 
 def described(name: str, sets: list[str] | None) -> Run:
     """Return the run that a data set, or a preset's, belongs to, with `--set noise=0.1` applied."""
-    from toydiff.cli.configure import configuration_layers
+    from toydiff.cli.configure import configuration_layers, data_assignments
     from toydiff.layers import Layer, parse_set, resolve
 
     name = name.removeprefix("data:")
@@ -194,5 +192,5 @@ def described(name: str, sets: list[str] | None) -> Run:
     values = [
         (path if path.startswith(("data.", "schedule.")) else f"data.{path}", value) for path, value in assignments
     ]
-    kind = [] if preset else [("data.kind", name)]
-    return resolve([*layers, Layer("command line", [*kind, *values])]).run
+    chosen = [] if preset else data_assignments(name)
+    return resolve([*layers, Layer("command line", [*chosen, *values])]).run

@@ -56,7 +56,7 @@ class Clock:
 
 def samples(run: Run, steps: int) -> int:
     """Return how many data the first steps of a run are trained on: the last batch of an epoch may be smaller."""
-    size, n = run.training.batch_size, run.data.n
+    size, n = run.training.batch_size, run.data.count
     per_epoch = steps_per_epoch(n, size)
     if n is None or per_epoch is None:
         return steps * size

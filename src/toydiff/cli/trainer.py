@@ -43,7 +43,7 @@ class Trainer:
         self.found = identity(folder / "latest.pt")
         self.state = checkpoints.load(resume) if resume else None
         header = self.state.header if self.state else {}
-        n = run.data.n or 0
+        n = run.data.count or 0
         few = f"Train on fewer: --samples {n // 2}." if n > 1 else ""
         with enough_memory(lambda: (f"out of memory while drawing the data, {n:,} {run.data.word}", few)):
             self.fingerprint = fingerprint(run.data)

@@ -8,21 +8,29 @@ from pydantic import Field
 
 from toydiff.data.base import Batch, Data
 from toydiff.data.curves import Circles, Moons, Pinwheel, Spirals, SwissRoll
-from toydiff.data.points import Checkerboard, Gaussians
+from toydiff.data.files import Csv, Folder, Npy, Npz
+from toydiff.data.picture import Picture
+from toydiff.data.points import Checkerboard, GaussianMixture, Gaussians
 from toydiff.data.shapes import Shapes
 
-AnyData = Annotated[
-    SwissRoll | Moons | Circles | Gaussians | Checkerboard | Spirals | Pinwheel | Shapes, Field(discriminator="kind")
-]
+Made = SwissRoll | Moons | Circles | Gaussians | GaussianMixture | Checkerboard | Spirals | Pinwheel | Shapes
+OwnFile = Csv | Npy | Npz | Folder | Picture
+AnyData = Annotated[Made | OwnFile, Field(discriminator="kind")]
 
 __all__ = [
     "AnyData",
     "Batch",
     "Checkerboard",
     "Circles",
+    "Csv",
     "Data",
+    "Folder",
+    "GaussianMixture",
     "Gaussians",
     "Moons",
+    "Npy",
+    "Npz",
+    "Picture",
     "Pinwheel",
     "Shapes",
     "Spirals",

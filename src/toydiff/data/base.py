@@ -40,6 +40,11 @@ class Data(Spec):
         raise NotImplementedError
 
     @property
+    def count(self) -> int | None:
+        """How many samples there are to train on, an epoch long; None where there is no end of them."""
+        return self.n
+
+    @property
     def pictorial(self) -> bool:
         """Whether a sample is an image, (C, H, W)."""
         return len(self.shape) == 3
@@ -95,6 +100,19 @@ class Data(Spec):
         if self.n is None:
             raise ConfigurationError(f"`{self.kind}` is endless: it has no fixed samples", "Set data.n, say 2000.")
         return self.draw(self.n, torch.Generator().manual_seed(self.seed))
+
+    def held_out(self, n: int, generator: Generator) -> Batch:
+        """Return n samples, or as many as there are, that no model is trained on: fresh draws, if not said otherwise."""
+        return self.draw(n, generator)
+
+    @property
+    def augments(self) -> bool:
+        """Whether training sees the samples changed at random."""
+        return False
+
+    def augmented(self, x: Tensor, u: Tensor) -> Tensor:
+        """Return samples x (B, *shape) as training sees them this time, a function of numbers u (B,) in (0, 1]."""
+        return x
 
     def exact(self) -> ExactDenoiser:
         """Return the exact denoiser of the distribution, in data units; raises ToydiffError where there is none."""

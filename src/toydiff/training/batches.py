@@ -49,10 +49,10 @@ class Batches:
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.conditional, self.label_dropout, self.stratified = conditional, label_dropout, stratified
         self.block = max(1, min(64, BLOCK_ELEMENTS // (batch_size * math.prod(data.shape))))
-        self.epoch_steps = steps_per_epoch(data.n, batch_size)
+        self.epoch_steps = steps_per_epoch(data.count, batch_size)
         self._block = lru_cache(maxsize=1)(self._draw_block)
         self._order = lru_cache(maxsize=1)(self._draw_order)
-        if data.n is not None:
+        if data.count is not None:
             fixed = data.fixed()
             self._x0 = fixed.x.to(device)
             self._label = None if fixed.label is None else fixed.label.to(device)
@@ -67,6 +67,9 @@ class Batches:
             epoch, position = divmod(step - 1, self.epoch_steps)
             rows = self._order(epoch)[position * self.batch_size :][: self.batch_size]
             x0, label = self._x0[rows], None if self._label is None else self._label[rows]
+        if self.data.augments:
+            index = torch.arange(len(x0))
+            x0 = self.data.augmented(x0, streams.uniform((), seed=self.seed, stream="augment", step=step, index=index))
         size = len(x0)  # the last batch of an epoch may be smaller
         if not self.conditional:
             label = None

@@ -114,7 +114,7 @@ def fit(
             "Build the network with as many classes as data.label_names has, or with none.",
         )
     device = next(denoiser.parameters()).device
-    total = training.total_steps(data.n)
+    total = training.total_steps(data.count)
     batches = Batches(
         data,
         denoiser.schedule,

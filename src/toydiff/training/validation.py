@@ -27,8 +27,8 @@ class Validator:
     """`validator(denoiser)` → `Validation`: the same data, levels and noise at every call, so that curves compare."""
 
     def __init__(self, data: Data, training: Training, *, n: int, seed: int, device: torch.device) -> None:
-        self.training, self.n, self.device = training, n, device
-        batch = data.draw(n, streams.generator(seed, "validation"))
+        batch = data.held_out(n, streams.generator(seed, "validation"))
+        self.training, self.n, self.device = training, (n := len(batch.x)), device
         self.x0, self.label = batch.x.to(device), None if batch.label is None else batch.label.to(device)
         self.eps = streams.normal(data.shape, seed=seed, stream="validation", index=torch.arange(n), device=device)
         # stratified: one level in each n-th of the density, in an order that has nothing to do with the data's
