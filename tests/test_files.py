@@ -8,7 +8,6 @@ import os
 import resource
 import shlex
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import pytest
 
 from toydiff import files
 from toydiff.errors import ConfigurationError, ToydiffError
-from toydiff.files import atomic_write, check_writable, read_bytes, refuse_existing, shown, write_text
+from toydiff.files import atomic_write, check_writable, refuse_existing, shown, write_text
 
 
 @pytest.fixture
@@ -284,69 +283,13 @@ def test_nothing_is_overwritten_silently(tmp_path: Path) -> None:
         assert caught.value.exit_code == 2 and "-o" in caught.value.hint
 
 
-# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_reading_up_to_a_limit(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"x" * 1000)
-    (tmp_path / "link").symlink_to("a")
-    assert read_bytes(tmp_path / "a", 1000) == read_bytes(tmp_path / "link", 1000) == b"x" * 1000
-    with pytest.raises(ToydiffError) as caught:
-        read_bytes(tmp_path / "a", 999)
-    says(caught.value, "1 kB, more than the 999 bytes allowed")
-    (tmp_path / "empty").touch()
-    assert read_bytes(tmp_path / "empty", 0) == b""
-
-
-def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "file").touch()
-    with socket.socket(socket.AF_UNIX) as listener:
-        here = os.getcwd()
-        os.chdir(tmp_path)  # the address of a socket is at most some hundred bytes long
-        listener.bind("socket")
-        os.chdir(here)
-        for path, reason in (
-            (tmp_path / "pipe", "is a pipe, not a file"),
-            (tmp_path / "socket", "is a socket, not a file"),
-            (tmp_path, "is a folder, not a file"),
-            (Path("/dev/zero"), "is a device, not a file"),
-            (tmp_path / "nothing", "is not there"),
-            (tmp_path / "file" / "a", "not a directory"),
-            (tmp_path / "loop", "symbolic links"),
-            (tmp_path / ("x" * 300), "too long"),
-        ):
-            with pytest.raises(ToydiffError) as caught:
-                read_bytes(path, 100)
-            says(caught.value, reason, str(path))
-
-
-def test_a_file_that_grows_meanwhile_is_not_half_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a").write_bytes(b"1234")
-    before = os.stat
-
-    def then_it_grew(path: Any, **options: Any) -> os.stat_result:
-        status = before(path, **options)
-        with open(tmp_path / "a", "ab") as file:
-            file.write(b"5")
-        return status
-
-    monkeypatch.setattr(os, "stat", then_it_grew)
-    with pytest.raises(ToydiffError, match="changed while it was read"):
-        read_bytes(tmp_path / "a", 100)
-
-
 def test_names_are_shown_on_one_line() -> None:
     assert shown("a\nb\x1b[31m\x00") == "a\\nb\\x1b[31m\\x00"
     assert shown(Path("übung 1.pt")) == "übung 1.pt"
     assert shown("\udcff\u202e") == "\\udcff\\u202e"
-    with pytest.raises(ToydiffError) as caught:
-        read_bytes("no\nsuch", 1)
-    says(caught.value, "no\\nsuch is not there")
 
 
-@pytest.mark.parametrize("attempt", [check_writable, lambda p: write_text(p, ""), lambda p: read_bytes(p, 1)])
+@pytest.mark.parametrize("attempt", [check_writable, lambda p: write_text(p, "")])
 def test_a_name_no_system_takes(attempt: Any) -> None:
     with pytest.raises(ToydiffError) as caught:
         attempt("a\0b")

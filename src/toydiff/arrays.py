@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ from torch import Tensor
 
 from toydiff.data import Batch
 from toydiff.errors import ConfigurationError, ToydiffError
-from toydiff.files import atomic_write, read_bytes, shown, write_text
+from toydiff.files import atomic_write, shown, write_text
+from toydiff.guards import Npz, read_lines, read_npy
 
 MOST_BYTES = 1 << 30
 """Of an array that is read, also unpacked."""
@@ -57,11 +57,10 @@ def read_array(path: Path) -> Tensor:
     Of a .csv with a header those are its columns x1, x2, …, as `write_csv` has them. Nothing is unpickled.
     Raises ToydiffError for anything else.
     """
-    content = read_bytes(path, MOST_BYTES)
+    readers = {".npz": _from_npz, ".npy": lambda path: read_npy(path, MOST_BYTES), ".csv": _from_csv}
     try:
-        read = {".npz": _from_npz, ".npy": _from_npy, ".csv": _from_csv}[path.suffix.lower()]
-        array = np.asarray(read(content)).astype(np.float32)
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        array = readers[path.suffix.lower()](path).astype(np.float32)
+    except (ValueError, IndexError, KeyError) as error:
         raise ToydiffError(
             f"{shown(path)} holds no array of numbers", "An .npz has x, an .npy one array, a .csv a row a sample."
         ) from error
@@ -70,21 +69,13 @@ def read_array(path: Path) -> Tensor:
     return torch.from_numpy(array)
 
 
-def _from_npy(content: bytes) -> np.ndarray:
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+def _from_npz(path: Path) -> np.ndarray:
+    arrays = Npz(path, MOST_BYTES)
+    return arrays["x" if len(arrays) != 1 else next(iter(arrays))]
 
 
-def _from_npz(content: bytes) -> np.ndarray:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = archive.namelist()
-        member = archive.getinfo("x.npy" if "x.npy" in names or len(names) != 1 else names[0])
-        if member.file_size > MOST_BYTES:
-            raise ValueError("a small file of a huge array")
-        return _from_npy(archive.read(member))
-
-
-def _from_csv(content: bytes) -> np.ndarray:
-    lines = [line.split(",") for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+def _from_csv(path: Path) -> np.ndarray:
+    lines = [line.split(",") for line in read_lines(path, MOST_BYTES) if line.strip()]
     columns = [k for k, name in enumerate(lines[0]) if name.strip().startswith("x")] if lines else []
     rows = [[line[k] for k in columns] for line in lines[1:]] if columns else lines
     return np.array(rows, dtype=np.float64)

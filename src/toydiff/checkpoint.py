@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from toydiff.archive import ArchiveError, is_whole, outline
 from toydiff.errors import ToydiffError
-from toydiff.files import atomic_write, read_bytes, shown
+from toydiff.files import atomic_write, shown
+from toydiff.guards import read_bytes
 
 VERSION = 1
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}

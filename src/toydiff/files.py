@@ -1,4 +1,4 @@
-"""Reading and writing files: an output is there whole or not at all, an input is an ordinary file of sane size."""
+"""Writing files: an output is there whole or not at all. For reading them see `toydiff.guards`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     crash there is the old file or the new one, whole. A symbolic link is followed, as open() would.
     Raises ToydiffError for what a disk can do to us; other exceptions of the block pass through.
     """
-    target = _resolved(path)
+    target = resolved(path)
     temporary = _temporary_in(os.path.dirname(target))
     try:
         try:
@@ -87,44 +87,17 @@ def refuse_existing(path: str | os.PathLike[str]) -> None:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise ToydiffError if `path` could not be written, before hours of work are spent on its content."""
-    target = _resolved(path)
+    target = resolved(path)
     try:
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(mode := os.stat(target).st_mode):
-                raise ToydiffError(f"cannot write {shown(path)}: it is {_kind(mode)}", "Choose another output.")
+                raise ToydiffError(f"cannot write {shown(path)}: it is {kind_of(mode)}", "Choose another output.")
         # A file made and removed again is the only proof: permission bits do not bind root, nor tell of mounts.
         temporary = _temporary_in(os.path.dirname(target))
         with open(temporary, "xb"):
             os.unlink(temporary)
     except OSError as error:
         raise _cannot_write(path, error) from error
-
-
-def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Return the content of an ordinary file of at most `limit` bytes.
-
-    Raises ToydiffError for what is not there, not readable, too large, or not an ordinary file: a pipe would wait
-    for ever, /dev/zero would never end.
-    """
-    name, path = shown(path), _resolved(path)
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise ToydiffError(f"{name} is {_kind(status.st_mode)}, not a file", "Give the path of a file.")
-        if status.st_size > limit:
-            raise ToydiffError(
-                f"{name} has {_size(status.st_size)}, more than the {_size(limit)} allowed", "Is it the right file?"
-            )
-        # O_NONBLOCK: should a pipe have taken its place since, reading must not hang.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            content = file.read(status.st_size + 1)
-    except FileNotFoundError as error:
-        raise ToydiffError(f"{name} is not there", "Check the path.") from error
-    except OSError as error:
-        raise ToydiffError(f"cannot read {name}: {_reason(error)}", "Check the path and its permissions.") from error
-    if len(content) != status.st_size:
-        raise ToydiffError(f"{name} changed while it was read", "Wait until whatever writes it is done.")
-    return content
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
@@ -149,7 +122,7 @@ def _alive(process: int) -> bool:
     return True
 
 
-def _resolved(path: str | os.PathLike[str]) -> str:
+def resolved(path: str | os.PathLike[str]) -> str:
     """Return the absolute path behind all symbolic links."""
     if "\0" in (name := os.fspath(path)):
         raise ToydiffError(f"{shown(name)} is not a legal file name", "Choose another name.")
@@ -172,11 +145,11 @@ def _sync_folder(folder: str) -> None:
 
 
 def _cannot_write(path: str | os.PathLike[str], error: OSError) -> ToydiffError:
-    folder = os.path.dirname(_resolved(path))
-    reason, hint = _REASONS.get(error.errno or 0, (_reason(error), "Choose another output."))
+    folder = os.path.dirname(resolved(path))
+    reason, hint = _REASONS.get(error.errno or 0, (reason_of(error), "Choose another output."))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         with suppress(OSError):
-            reason += f" ({_size(shutil.disk_usage(folder).free)} free in {shown(folder)})"
+            reason += f" ({size_of(shutil.disk_usage(folder).free)} free in {shown(folder)})"
     if error.errno == errno.ENOENT and os.path.isdir(folder):  # such as /proc: there, but not for us to add to
         reason, hint = f"no file can be made in {shown(folder)}", "Choose another folder."
     elif error.errno == errno.ENOENT:
@@ -185,15 +158,17 @@ def _cannot_write(path: str | os.PathLike[str], error: OSError) -> ToydiffError:
     return ToydiffError(f"cannot write {shown(path)}: {reason}", hint)
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Return why the system refused."""
     return (error.strerror or str(error)).lower()
 
 
-def _kind(mode: int) -> str:
+def kind_of(mode: int) -> str:
+    """Return what a file that is no ordinary one is, with its article."""
     return next((kind for test, kind in _KINDS if test(mode)), "not an ordinary file")
 
 
-def _size(count: int) -> str:
+def size_of(count: int) -> str:
     """Return a number of bytes for people: "730 bytes", "1.5 MB"."""
     size, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):

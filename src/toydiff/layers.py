@@ -11,11 +11,10 @@ from pydantic import ValidationError
 
 from toydiff.config import Run
 from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.guards import DEEPEST
 from toydiff.spec import Spec, kinds
 
 Tree = dict[str, Any]
-DEEPEST = 20
-"""Tables in tables that a file may have: no configuration comes near, and Python's recursion has an end."""
 
 
 class Layer(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from toydiff.errors import ToydiffError
 from toydiff.files import shown
+from toydiff.guards import read_bytes
 
 NAME = ".lock"
 
@@ -27,8 +28,8 @@ def locked(folder: Path) -> Iterator[None]:
         descriptor = _open_locked(path)
     except BlockingIOError as error:
         who = ""
-        with suppress(OSError, UnicodeDecodeError):  # gone meanwhile
-            who = path.read_text(encoding="utf-8").strip()
+        with suppress(ToydiffError, UnicodeDecodeError):  # gone meanwhile
+            who = read_bytes(path, 1000).decode().strip()
         who = shown(who[:200]) if who else "another process"
         raise ToydiffError(
             f"{shown(folder)} is in use: {who} is training in it", "Wait for it, stop it, or choose another --name."

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from toydiff.assets import presets_dir, pretrained_dir
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
+from toydiff.guards import read_bytes
 
 DATA_KINDS = ("swissroll", "moons", "circles", "gaussians", "mixture", "checkerboard", "spirals", "pinwheel", "shapes")
 FILE_KINDS = ("csv", "npy", "npz", "folder", "picture")
@@ -70,8 +71,8 @@ def run_folders(runs: Path) -> list[Path]:
 def run_preset(run: Path) -> str | None:
     """Return the preset a run was started from, as its env.json says."""
     try:
-        preset = json.loads((run / "env.json").read_text()).get("preset")
-    except (OSError, ValueError, AttributeError):
+        preset = json.loads(read_bytes(run / "env.json", 1 << 20)).get("preset")
+    except (ToydiffError, ValueError, AttributeError, RecursionError):
         return None
     return preset if isinstance(preset, str) else None
 

@@ -278,7 +278,7 @@ CONFIGURATION = [
     Row("train --config flipped.pt", "flipped.pt", 1, "flipped.pt is not valid TOML"),
     Row("train --config brackets.toml", "brackets.toml", 1, "brackets.toml is not valid TOML"),
     Row("train --config digits.toml", "digits.toml", 1, "digits.toml is not valid TOML"),
-    Row("train --config deep.toml", "deep.toml", 2, "a table in a table in a table too many"),
+    Row("train --config deep.toml", "deep.toml", 1, "deep.toml is not valid TOML: a key of too many parts"),
     Row("train --config schedule.toml", "schedule.toml", 2, "schedule is a table, not a value"),
     Row(
         "train --config unknown.toml",
@@ -561,7 +561,7 @@ EDITING = [
     Row(f"{X} --init words.csv --strength 0.5", "run words.csv", 1, "words.csv holds no array of numbers"),
     Row(f"{X} --init nan.csv --strength 0.5", "run nan.csv", 1, "nan.csv holds a number that is not finite"),
     Row(f"{X} --init text.npy --strength 0.5", "run text.npy", 1, "text.npy holds no array of numbers"),
-    Row(f"{X} --init text.npz --strength 0.5", "run text.npz", 1, "text.npz holds no array of numbers"),
+    Row(f"{X} --init text.npz --strength 0.5", "run text.npz", 1, "text.npz is not a whole zip archive"),
     Row(f"{X} --init pickled.npy --strength 0.5", "run pickled.npy", 1, "pickled.npy holds no array of numbers"),
     Row(f"{X} --init three.csv --strength 0.5", "run three.csv", 2, "begin from has shape (3,), the data (2,)"),
     Row(f"{X} --init points.csv --strength 0.5 -n 5", "run points.csv", 2, "5 samples cannot begin from 2"),
@@ -576,7 +576,12 @@ EDITING = [
     Row(
         "sample exact:shapes@3 -o x.npz --init bomb.png --strength 0.5", "bomb.png", 1, "not a picture that can be read"
     ),
-    Row("sample exact:shapes@3 -o x.npz --init cut.png --strength 0.5", "cut.png", 1, "not a picture that can be read"),
+    Row(
+        "sample exact:shapes@3 -o x.npz --init cut.png --strength 0.5",
+        "cut.png",
+        1,
+        "cut.png is cut off: it is not a whole picture",
+    ),
     Row(
         "sample exact:shapes@3 -o x.npz --init text.png --strength 0.5", "text.png", 1, "not a picture that can be read"
     ),

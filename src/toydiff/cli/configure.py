@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
-from toydiff.files import read_bytes, shown
-from toydiff.names import data_source, preset_names, preset_path
+from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.guards import read_toml
+from toydiff.names import Source, preset_names, preset_path
 
 if TYPE_CHECKING:
     from toydiff.cli.talk import Talk
@@ -26,33 +25,30 @@ FLAGS = {
     "compile": "training.compile",
     "accumulate": "training.accumulate",
 }
-CONFIG_LIMIT = 1 << 20
+RECIPES = {"npz": "shapes32", "folder": "shapes32", "shapes": "shapes32"}
+"""The preset whose recipe serves data of a kind that has none of its own name; other kinds: moons."""
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return a TOML file's content; ToydiffError naming file and line if it is none."""
-    try:
-        return tomllib.loads(read_bytes(path, CONFIG_LIMIT).decode())
-    except (ValueError, RecursionError) as error:  # ValueError: also bytes that are no text, numbers without end
-        raise ToydiffError(f"{shown(path)} is not valid TOML: {error}", "See presets/ for examples.") from error
-
-
-def which_preset(argument: str | None, option: str | None, config: Path | None, runs: Path) -> str | None:
-    """Return the preset's name, checked; with neither preset nor configuration, say what there is."""
+def which_preset(
+    argument: str | None, option: str | None, config: Path | None, runs: Path, data: Source | None = None
+) -> str | None:
+    """Return the preset's name, checked; that of our recipe for `data`; with none of them, say what there is."""
     if argument is not None and option is not None and argument != option:
         raise ConfigurationError(f"PRESET is `{argument}` and --preset is `{option}`", "Give one of the two.")
     preset = argument if argument is not None else option
     if preset is not None:
         preset_path(preset)
+    elif data is not None and config is None:
+        return data.kind if data.kind in preset_names() else RECIPES.get(data.kind, "moons")
     elif config is None:
         raise ConfigurationError("which preset?", f"{did_you_mean('', preset_names())} Or give --config FILE.")
     return preset
 
 
 def configuration_layers(
-    preset: str | None, config: Path | None, sets: list[str], flags: dict[str, Any]
+    preset: str | None, config: Path | None, sets: list[str], flags: dict[str, Any], data: Source | None = None
 ) -> list[Layer]:
-    """Return the layers in order: preset → file → --set → flags."""
+    """Return the layers in order: preset → file → --data → --set → flags."""
     tables = [(f"preset {preset}", read_toml(preset_path(preset)))] if preset else []
     if config is not None:
         tables.append((str(config), read_toml(config)))
@@ -67,6 +63,8 @@ def configuration_layers(
             problems.append(f"{error.message}. {error.hint}")
     if problems:
         raise ConfigurationError("\n  ".join(problems))
+    if data is not None:
+        layers.append(Layer("--data", data_assignments(data)))
     layers.append(Layer("--set", assignments))
     for flag, path in FLAGS.items():
         if flags.get(flag) is not None:
@@ -74,9 +72,8 @@ def configuration_layers(
     return layers
 
 
-def data_assignments(name: str) -> list[tuple[str, Any]]:
-    """Return what "moons" or "csv:points.csv" sets; ConfigurationError if there is no such data set."""
-    source = data_source(name.removeprefix("data:"))
+def data_assignments(source: Source) -> list[tuple[str, Any]]:
+    """Return what the name of a data set sets."""
     return [("data.kind", source.kind), *([] if source.path is None else [("data.path", source.path)])]
 
 

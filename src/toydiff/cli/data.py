@@ -192,5 +192,5 @@ def described(name: str, sets: list[str] | None) -> Run:
     values = [
         (path if path.startswith(("data.", "schedule.")) else f"data.{path}", value) for path, value in assignments
     ]
-    chosen = [] if preset else data_assignments(name)
+    chosen = [] if preset else data_assignments(data_source(name))
     return resolve([*layers, Layer("command line", [*chosen, *values])]).run

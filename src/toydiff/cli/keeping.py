@@ -10,6 +10,10 @@ from typing import Any
 from toydiff import checkpoint as checkpoints
 from toydiff.errors import ToydiffError
 from toydiff.files import atomic_write, shown
+from toydiff.guards import read_bytes
+
+MOST_METRICS = 1 << 30
+"""Bytes of a metrics file."""
 
 
 def keep_previous(folder: Path, warn: Callable[[str], None]) -> None:
@@ -54,7 +58,7 @@ def read_metrics(path: Path, until: int) -> list[dict[str, Any]]:
     """Return the rows of a metrics file up to step `until`: what came later is about to be done again."""
     rows: list[dict[str, Any]] = []
     if until > 0 and path.is_file():
-        for line in path.read_bytes().splitlines():
+        for line in read_bytes(path, MOST_METRICS).splitlines():
             try:
                 row = json.loads(line)
                 if row["step"] <= until:

@@ -16,7 +16,8 @@ from safetensors.torch import save as serialize
 
 from toydiff.checkpoint import HEADER_LIMIT, LIMIT, Checkpoint, checked
 from toydiff.errors import ToydiffError
-from toydiff.files import atomic_write, read_bytes, shown
+from toydiff.files import atomic_write, shown
+from toydiff.guards import read_bytes
 
 SUFFIX = ".safetensors"
 FORMAT = "toydiff 1"
