@@ -58,7 +58,7 @@ def show(
     run = described(name, sets)
     data = run.data
     if n is None:
-        n = (ROWS if forward else run.shown) if data.pictorial else SHOWN
+        n = min((ROWS if forward else run.shown) if data.pictorial else SHOWN, data.available or SHOWN)
     if forward and data.pictorial and n > MOST_ROWS:
         raise ConfigurationError(
             f"--forward draws a row for each image: {n:,} are too many", f"Take {MOST_ROWS} or fewer, with -n."
@@ -80,7 +80,7 @@ def show(
         picture = data_picture(data, batch)
     save_png(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"})
     talk.result(
-        f"{shown(out)}: {n:,} {data.word} of {data.kind}",
+        f"{shown(out)}: {n:,} {data.word} of {data.name}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},
     )
 
@@ -108,7 +108,7 @@ def export(
 
     (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
     talk.result(
-        f"{shown(out)}: {n:,} samples of {data.kind}",
+        f"{shown(out)}: {n:,} samples of {data.name}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},
     )
 

@@ -45,6 +45,16 @@ class Data(Spec):
         return self.n
 
     @property
+    def available(self) -> int | None:
+        """How many different samples `draw` can give; None where there is no end of them."""
+        return None
+
+    @property
+    def name(self) -> str:
+        """What one calls it: its kind, or the name of its file."""
+        return self.kind
+
+    @property
     def pictorial(self) -> bool:
         """Whether a sample is an image, (C, H, W)."""
         return len(self.shape) == 3

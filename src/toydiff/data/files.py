@@ -93,6 +93,10 @@ class FromFile(Data):
         return torch.tensor(self._facts.shares, dtype=torch.float64)
 
     @property
+    def name(self) -> str:
+        return shown(os.path.basename(self.path.rstrip(os.sep)) or self.path)
+
+    @property
     def _empirical_hint(self) -> str:
         return f"`exact:{self.kind}:{self.path}@500` is the exact denoiser of 500 of its samples."
 
@@ -155,13 +159,13 @@ class Samples(FromFile):
         return Batch(_units(x[rows]), None if label is None else label[rows])
 
     @property
-    def rows(self) -> int:
-        """Samples in the file, held-out ones among them."""
+    def available(self) -> int | None:
         return len(self._content.x)
 
     def draw(self, n: int, generator: Generator) -> Batch:
         """Return n samples of the whole file, none of them twice before all have come once."""
-        orders = [torch.randperm(self.rows, generator=generator) for _ in range(-(-n // self.rows))]
+        count = len(self._content.x)
+        orders = [torch.randperm(count, generator=generator) for _ in range(-(-n // count))]
         return self._batch(torch.cat(orders)[:n])
 
     def fixed(self) -> Batch:
@@ -200,7 +204,8 @@ class Csv(Samples):
     """Points from a .csv text: a line a point, any number of columns; `label` names a column of classes.
 
     Columns are called by the header's names, or by number from 1 where there is no header. `columns` chooses among
-    them; otherwise all but the label are coordinates. A column called "label" is the label.
+    them; otherwise all but the label are coordinates. Unless said otherwise the label is the column called "label", or
+    the only one that holds no numbers.
     """
 
     kind: Literal["csv"] = "csv"

@@ -43,7 +43,7 @@ def read_csv(path: str, label: str | int | None, columns: Sequence[str | int] | 
     if not rows:
         raise ToydiffError(f"{file} holds no points: it has a header and nothing below it", "A line a point: 0.5,1.25")
     names = header or [str(k + 1) for k in range(len(rows[0]))]
-    which = _place(names, label, file) if label is not None else names.index("label") if "label" in names else None
+    which = _place(names, label, file) if label is not None else _told(names, rows)
     chosen = _coordinates(names, columns, which, file)
 
     def where(row: int) -> str:
@@ -126,6 +126,14 @@ def _points(
         )
     label, labels = found or (None, ())
     return Content(torch.from_numpy(x), label, labels)
+
+
+def _told(names: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
+    """Return where the labels are if nobody says: in the column called "label", else in the only one without numbers."""
+    if "label" in names:
+        return names.index("label")
+    words = [k for k in range(len(names)) if not any(_is_number(row[k]) for row in rows)]
+    return words[0] if len(words) == 1 else None
 
 
 def _place(names: Sequence[str], column: str | int, file: str) -> int:

@@ -32,8 +32,8 @@ def domain_of(data: Data) -> Domain:
 def data_picture(data: Data, batch: Batch) -> Figure | Image.Image:
     """Draw samples of a data set: a scatter coloured by class, or a grid with the names of the classes."""
     if not data.pictorial:
-        return scatter(batch.x, f"{data.kind}: {len(batch.x):,} points", batch.label, data.label_names)
-    return beside(_grid(data, batch, f"{data.kind}: {counted(len(batch.x), 'image')}"))
+        return scatter(batch.x, f"{data.name}: {len(batch.x):,} points", batch.label, data.label_names)
+    return beside(_grid(data, batch, f"{data.name}: {counted(len(batch.x), 'image')}"))
 
 
 def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = False) -> Figure | Image.Image:
@@ -73,18 +73,17 @@ def process_picture(
 def forward_picture(
     data: Data, schedule: Schedule, levels: Sequence[Level], x_t: Sequence[ArrayLike], label: ArrayLike | None
 ) -> Figure | Image.Image:
-    """Draw data at growing noise, a column a noise level; of images with ᾱ and SNR under it."""
-    if not data.pictorial:
-        colour = None if label is None else class_colours(label, len(data.label_names))
-        return process_strip(levels, x_t, colour=colour)
-    domain = domain_of(data)
-    title, scales = seen(levels)
+    """Draw data at growing noise, a column a noise level, with ᾱ and SNR under it: first the data themselves."""
     preserving = schedule.variance == "preserving"
     notes = [
         (f"ᾱ = {float(level.alpha) ** 2:.3g}\n" if preserving else "") + f"SNR = {_short(float(level.snr))}"
         for level in levels
     ]
-    shown = {f"{data.kind}: {title}": [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)]}
+    if not data.pictorial:
+        return points_process(data, levels, x_t, label=label, notes=notes)
+    domain = domain_of(data)
+    title, scales = seen(levels)
+    shown = {f"{data.name}: {title}": [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)]}
     names = [] if label is None else _names(data, label)
     return image_process(shown, [_lines(level) for level in levels], notes, names, domain=domain)
 
