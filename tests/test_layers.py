@@ -15,7 +15,7 @@ MOST_LINES = 320
 # A module may import from the rows above its own, and from itself (a folder counts as one module).
 LAYERS = [
     ["errors"],
-    ["spec", "assets"],
+    ["spec", "assets", "dist"],
     ["schedules"],
     ["denoiser"],
     ["guidance", "editing", "oracle", "networks"],
@@ -23,6 +23,8 @@ LAYERS = [
     ["files"],
     ["guards"],
     ["pictures"],
+    ["published"],
+    ["download"],
     ["data"],
     ["training"],
     ["metrics"],
@@ -31,6 +33,7 @@ LAYERS = [
     ["config"],
     ["layers", "names", "environment"],
     ["runs"],
+    ["evaluation", "doctor"],
     ["viz"],
     ["cli"],
     ["__main__", "__init__"],

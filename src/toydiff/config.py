@@ -56,6 +56,10 @@ class Record(Spec):
     """Held-out data in the validation loss."""
     keep: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Steps whose checkpoint is kept for ever, as step-N.pt."""
+    keep_every: int | None = Field(None, ge=1)
+    """Keep a checkpoint every so many steps, as step-N.pt."""
+    keep_last: int | None = Field(None, ge=1)
+    """Of those, keep the newest ones only; an older one goes when so many newer ones have been read and are whole."""
 
 
 class Run(Spec):
@@ -122,6 +126,10 @@ class Run(Spec):
             "training.label_dropout": (not self.model.conditional, unconditional),
             "network.label_features": (not self.model.conditional, unconditional),
             "network.fourier_scale": (getattr(self.network, "fourier", None) == 0, sineless),
+            "record.keep_last": (
+                self.record.keep_every is None,
+                "nothing is kept every so many steps; record.keep_every makes it so",
+            ),
             "schedule.beta_clip": (getattr(self.schedule, "T", 0) is None, continuous),
         }
         return {path: why for path, (idle, why) in found.items() if idle}

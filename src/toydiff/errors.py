@@ -15,6 +15,8 @@ class ToydiffError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.rank: int | None = None
+        """Of several processes that train together, the one it happened in; None: in each of them."""
 
 
 class ConfigurationError(ToydiffError):
@@ -27,6 +29,14 @@ class TrainingDiverged(ToydiffError):
     """A loss or gradient that is not finite; it never reached the weights (exit code 3)."""
 
     exit_code = 3
+
+
+class Elsewhere(ToydiffError):
+    """Another of the processes that train together has failed, and says why; this one ends with its exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process of this run failed")
+        self.exit_code = exit_code
 
 
 def shown(name: object) -> str:

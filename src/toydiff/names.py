@@ -15,7 +15,10 @@ from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
 from toydiff.guards import read_bytes
 
-DATA_KINDS = ("swissroll", "moons", "circles", "gaussians", "mixture", "checkerboard", "spirals", "pinwheel", "shapes")
+DATA_KINDS = (
+    "swissroll", "moons", "circles", "gaussians", "mixture", "checkerboard", "spirals", "pinwheel", "shapes",
+    "mnist", "fashion", "cifar10",
+)  # fmt: skip
 FILE_KINDS = ("csv", "npy", "npz", "folder", "picture")
 """Both known without importing torch; a test holds them to the union `AnyData`. Those of a file go with its path."""
 EXAMPLES = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from toydiff.cli.app import app
 
+from .forks import Forks
 from .program import TINY
 
 Toydiff = Callable[..., Result]
@@ -53,3 +54,11 @@ def toydiff(here: Path) -> Toydiff:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """`forks("sample", "tiny", cwd=here)`: toydiff as a program of its own, without importing torch each time."""
+    server = Forks(tmp_path_factory.mktemp("forks"))
+    yield server
+    server.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -10,9 +11,11 @@ import typer
 
 from toydiff.cli import data
 from toydiff.cli.animate import animate
+from toydiff.cli.evaluate import evaluate
 from toydiff.cli.inspect import inspect
 from toydiff.cli.resume import resume
 from toydiff.cli.sample import sample
+from toydiff.cli.signals import leave
 from toydiff.cli.train import train
 
 app = typer.Typer(
@@ -29,6 +32,7 @@ app.command("resume")(resume)
 app.command("sample")(sample)
 app.command("animate")(animate)
 app.command("inspect")(inspect)
+app.command("evaluate")(evaluate)
 
 
 def _version(wanted: bool) -> None:
@@ -55,6 +59,7 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         else:
             stream.reconfigure(errors="backslashreplace")  # a terminal without Greek letters is no reason to fail
+    signal.signal(signal.SIGTERM, leave)  # or it would kill without tidying up
     arguments = ["--resume" if word == "--resume=auto" else word for word in sys.argv[1:]]
     for k in range(len(arguments) - 1, 0, -1):
         if arguments[k - 1 : k + 1] == ["--resume", "auto"]:

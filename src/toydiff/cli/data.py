@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toydiff.cli import options
+from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
+from toydiff.cli.fetch import fetch, verify
 from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
@@ -15,10 +18,14 @@ from toydiff.files import check_writable, refuse_existing, shown
 from toydiff.names import DATA_KINDS, data_source, preset_names
 
 if TYPE_CHECKING:
+    from torch import Generator
+
     from toydiff.config import Run
     from toydiff.data import Batch, Data
 
-app = typer.Typer(help="List, show, export and measure data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, show, download, export and measure data sets.", no_args_is_help=True)
+app.command("fetch")(fetch)
+app.command("verify")(verify)
 
 DataName = Annotated[
     str, typer.Argument(metavar="NAME", help="A data set, csv:points.csv, or a preset.", autocompletion=options.complete_data)
@@ -26,6 +33,8 @@ DataName = Annotated[
 Number = Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
 SHOWN = 5000
 """Points a picture shows."""
+IN_A_ROW, MOST_CLASSES = 10, 20
+"""Images of a class in a row of a picture of labelled images, and classes there may be for that."""
 
 
 @app.command("list")
@@ -45,18 +54,25 @@ def show(
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     forward: Annotated[bool, typer.Option("--forward", help="The data beside themselves at growing noise.")] = False,
     sets: options.Set = None,
+    theme: ThemeOption = None,
+    size: SizeOption = None,
+    dpi: DpiOption = None,
+    data_dir: options.DataDir = None,
     output: options.Output = None,
+    to: options.To = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Draw a data set: toydiff data show moons -o moons.png"""
     talk = Talk(quiet=quiet, json=as_json)
-    out = choose_output(output, None, f"{check_name(name)}-{'forward' if forward else 'data'}", ("png",))
+    out = choose_output(output, to, f"{check_name(name)}-{'forward' if forward else 'data'}", PICTURES)
+    paper = check_drawing(out, theme, size, dpi)
     refuse_existing(out)
     check_writable(out)
     run = described(name, sets)
     data = run.data
+    by_class = n is None and not forward and data.pictorial and 2 <= len(data.label_names) <= MOST_CLASSES
     if n is None:
         n = min((ROWS if forward else run.shown) if data.pictorial else SHOWN, data.available or SHOWN)
     if forward and data.pictorial and n > MOST_ROWS:
@@ -65,20 +81,24 @@ def show(
         )
     from toydiff.training import streams
     from toydiff.viz.overview import data_picture, forward_picture
-    from toydiff.viz.png import save_png
+    from toydiff.viz.png import save_picture
+    from toydiff.viz.style import themed
 
-    batch = data.draw(n, streams.generator(seed, "data"))
-    if forward:
-        import torch
+    generator = streams.generator(seed, "data")
+    batch = row_a_class(data, generator) if by_class else data.draw(n, generator)
+    n = len(batch.x)
+    with themed(paper):
+        if forward:
+            import torch
 
-        x0 = (batch.x - data.shift) / data.scale
-        eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
-        levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
-        x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
-        picture = forward_picture(data, run.schedule, levels, x_t, batch.label)
-    else:
-        picture = data_picture(data, batch)
-    save_png(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"})
+            x0 = (batch.x - data.shift) / data.scale
+            eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
+            levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
+            x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
+            picture = forward_picture(data, run.schedule, levels, x_t, batch.label)
+        else:
+            picture = data_picture(data, batch)
+        save_picture(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"}, size, dpi)
     talk.result(
         f"{shown(out)}: {n:,} {data.word} of {data.name}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},
@@ -92,6 +112,7 @@ def export(
     n: Number = 10_000,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     sets: options.Set = None,
+    data_dir: options.DataDir = None,
     output: options.Output = None,
     to: options.To = None,
     as_json: options.Json = False,
@@ -117,20 +138,28 @@ def export(
 @options.guarded
 def stats(
     name: DataName,
-    n: Number = 10_000,
+    n: Annotated[int | None, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     sets: options.Set = None,
+    data_dir: options.DataDir = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Measure a data set: range, mean, sd, classes, entropy, beside the known constants."""
+    """Measure a data set, all of it or 10,000 draws: range, mean, sd, classes, entropy, beside the known constants."""
     talk = Talk(json=as_json)
     check_name(name)
-    batch, data = draw(name, n, seed, sets)
+    data = described(name, sets).data
     import torch
 
+    from toydiff.training import streams
+
+    n = n or data.available or data.count or 10_000
+    batch = data.draw(n, streams.generator(seed, "data"))
+
     picture = len(data.shape) > 1
-    flat = batch.x.double().reshape(-1, 1) if picture else batch.x.double().flatten(1)  # pixels in one column
+    flat = batch.x.reshape(-1, 1) if picture else batch.x.double().flatten(1)  # pixels in one column
+    mean = flat.mean(0, dtype=torch.float64)
+    sd = ((flat - mean.to(flat.dtype)).square_().sum(0, dtype=torch.float64) / max(len(flat) - 1, 1)).sqrt()
     shift = data.shift.double().mean()[None] if picture else data.shift.flatten()
     light = {} if data.domain is None else {"white_share": float((flat > sum(data.domain) / 2).double().mean())}
     classes = {}
@@ -144,13 +173,13 @@ def stats(
         "shape": list(data.shape),
         "min": flat.amin(0).tolist(),
         "max": flat.amax(0).tolist(),
-        "mean": flat.mean(0).tolist(),
-        "sd": flat.std(0).tolist(),
+        "mean": mean.tolist(),
+        "sd": sd.tolist(),
         **(light if picture else {}),
         "shift" if picture else "known_mean": shift.tolist(),
         "scale" if picture else "known_rms": data.scale,
         "entropy_nats": entropy,
-        "duplicates": n - len(torch.unique(batch.x.flatten(1), dim=0)),
+        "duplicates": n - len({blake2b(row).digest() for row in batch.x.numpy()}),
         "classes": classes,
     }
 
@@ -170,6 +199,18 @@ def check_name(name: str) -> str:
     """Return what an output is called; raise ConfigurationError, before torch is imported, for no data set or preset."""
     name = name.removeprefix("data:")
     return name if name in preset_names() else data_source(name).stem
+
+
+def row_a_class(data: Data, generator: Generator) -> Batch:
+    """Return images class by class, as many of each as there are of the rarest among some draws, up to ten."""
+    import torch
+
+    batch = data.draw(64 * len(data.label_names), generator)
+    assert batch.label is not None
+    there = [(batch.label == k).nonzero()[:, 0] for k in range(len(data.label_names))]
+    fewest = min(IN_A_ROW, *(len(rows) for rows in there if len(rows)))
+    rows = torch.cat([rows[:fewest] for rows in there])
+    return batch._replace(x=batch.x[rows], label=batch.label[rows])
 
 
 def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data]:

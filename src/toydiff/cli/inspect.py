@@ -11,6 +11,8 @@ import typer
 from toydiff.cli import options
 from toydiff.cli import verify as verifying
 from toydiff.cli.configure import configuration_layers, to_toml
+from toydiff.cli.doctor import examine, examine_untrained
+from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.nouns import NOUNS, entries
 from toydiff.cli.sample import choose_output
 from toydiff.cli.tables import table
@@ -37,9 +39,15 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check a file, or all of a run: hash, structure, shapes; exit 0 or 1.")
     ] = False,
+    doctor: Annotated[
+        bool, typer.Option("--doctor", help="Say what is wrong, with numbers, and what to change; exit 0 all the same.")
+    ] = False,
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE.safetensors", help="Write the weights for strangers.")
     ] = None,
+    theme: ThemeOption = None,
+    size: SizeOption = None,
+    dpi: DpiOption = None,
     output: options.Output = None,
     runs: options.RunsDir = None,
     as_json: options.Json = False,
@@ -53,10 +61,12 @@ def inspect(
     wanted = options.one_name(name, checkpoint)
     if output is not None and not schedule:
         raise ConfigurationError("-o is where the picture of --schedule goes", "Add --schedule.")
-    one = [schedule, model, verify, export is not None].count(True)
+    if not schedule and (theme, size, dpi) != (None, None, None):
+        raise ConfigurationError("--theme, --size and --dpi are for the picture of --schedule", "Add --schedule.")
+    one = [schedule, model, verify, doctor, export is not None].count(True)
     if one > 1 or (wanted in NOUNS and one):
         raise ConfigurationError(
-            "--schedule, --model, --verify and --export each do one thing with one model",
+            "--schedule, --model, --doctor, --verify and --export each do one thing with one model",
             "Give one of them, and a NAME.",
         )
     if export is not None:
@@ -64,9 +74,10 @@ def inspect(
     if wanted in NOUNS:
         return show_noun(wanted, talk)
     where, header, run = runs_dir(runs), {}, None
-    out = None
+    out, paper = None, "light"
     if schedule:
-        out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-schedule", ("png",))
+        out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-schedule", PICTURES)
+        paper = check_drawing(out, theme, size, dpi)
         refuse_existing(out)
         check_writable(out)
     preset = wanted.removeprefix("preset:")
@@ -95,6 +106,8 @@ def inspect(
     if found is None:
         talk.note(f"the preset {preset}; it has not been trained here")
         run = resolve(configuration_layers(preset, None, [], {})).run
+        if doctor:
+            return examine_untrained(preset, run, talk)
     elif found.kind in ("exact", "data"):
         source = data_source(found.value, counted=found.kind == "exact")
         data = source.kind if source.path is None else shlex.quote(shown(f"{source.kind}:{source.path}"))
@@ -104,6 +117,8 @@ def inspect(
         )
     else:
         talk.note(found.why)
+        if doctor:
+            return examine(found, talk)
         from toydiff.runs import read, run_of
 
         content, path = read(found.path, talk.warn)
@@ -112,11 +127,12 @@ def inspect(
     facts = {"checkpoint": {k: v for k, v in header.items() if k != "config"}, **describe(run)}
     if out is not None:
         from toydiff.viz.curves import schedule_plot
-        from toydiff.viz.png import save_png
+        from toydiff.viz.png import save_picture
+        from toydiff.viz.style import themed
 
-        save_png(
-            out, schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule"), {"toydiff": wanted}
-        )
+        with themed(paper):
+            picture = schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule")
+            save_picture(out, picture, {"toydiff": wanted}, size, dpi)
         talk.result(f"{shown(out)}: {facts['schedule']['words']}", {"output": str(out), **facts["schedule"]})
         return
     show = facts["network"] if model else facts

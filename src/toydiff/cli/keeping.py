@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from toydiff import checkpoint as checkpoints
+from toydiff.config import Record
 from toydiff.errors import ToydiffError
 from toydiff.files import atomic_write, shown
 from toydiff.guards import read_bytes
@@ -37,6 +40,25 @@ def best_kept(folder: Path, header: dict[str, Any], warn: Callable[[str], None])
             warn(f"{error.message}; the next validation makes a new one")
             return None
     return best
+
+
+def rotate(folder: Path, record: Record) -> None:
+    """Remove what `record.keep_every` made and `keep_last` newer ones, read and found whole, have replaced.
+
+    The newest is the one of the highest step, whatever its date: step-9.pt is older than step-10.pt.
+    """
+    every, last, whole = record.keep_every, record.keep_last, 0
+    if every is None or last is None:
+        return
+    steps = [int(match[1]) for path in folder.iterdir() if (match := re.fullmatch(r"step-(\d{1,10})\.pt", path.name))]
+    for step in sorted((n for n in steps if n % every == 0 and n not in record.keep), reverse=True):
+        path = folder / f"step-{step}.pt"
+        with suppress(ToydiffError, OSError):
+            if whole == last:
+                path.unlink()
+            else:
+                checkpoints.whole_bytes(path)
+                whole += 1
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -10,7 +10,10 @@ from toydiff.errors import ToydiffError
 from toydiff.files import shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from toydiff.runs import Loaded
+    from toydiff.training import Training
 
 SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc")
 """What libraries say of it, each in words of its own."""
@@ -38,3 +41,14 @@ def too_many(loaded: Loaded, count: int) -> tuple[str, str]:
     said = f"out of memory while making {count:,} {loaded.data.word} with `{shown(loaded.name)}`"
     few = min(count, loaded.at_once) // 2  # more than `at_once` are made in batches of so many
     return said, f"Make fewer at once: -n {few}." if few else "Take a machine with more memory."
+
+
+def too_large(training: Training, device: str, at: int, kept: Path) -> tuple[str, str]:
+    """Return what to say when memory has run out after step `at` of training, and what to change."""
+    size, parts = training.batch_size, training.accumulate
+    said = f"out of memory on {device} after step {at:,}, with batches of {size:,}"
+    said += f" in {parts:,} parts" * (parts > 1)
+    ways = [f"`--batch-size {size // 2}`"] * (size > 1)
+    ways += [f"`--accumulate {2 * parts}`, which makes the same batch of smaller parts"] * (2 * parts <= size)
+    what = f"Train with {' or '.join(ways)}." if ways else "Take a smaller network."
+    return said, what + (f" What is saved stays: {shown(kept)}." if kept.is_file() else "")

@@ -85,6 +85,23 @@ Checkpoint = Annotated[
     str | None,
     typer.Option("--checkpoint", help="The same as NAME.", autocompletion=complete_name, metavar="NAME"),
 ]
+
+
+def _use_data_dir(folder: Path | None) -> Path | None:
+    """Let the option be the variable: data sets know no command line."""
+    if folder is not None:
+        os.environ["TOYDIFF_DATA"] = str(folder)
+    return folder
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        callback=_use_data_dir,
+        help="Folder of downloaded data (TOYDIFF_DATA; a cache folder of the system's otherwise).",
+    ),
+]
 Name = Annotated[
     str | None,
     typer.Argument(help="A path, a run, best.pt, latest.pt, a preset, or exact:moons.", autocompletion=complete_name),

@@ -26,6 +26,7 @@ def resume(
     max_time: Annotated[str | None, typer.Option(help="Stop and save after: 90s, 10m, 1h.")] = None,
     device: options.Device = None,
     runs: options.RunsDir = None,
+    data_dir: options.DataDir = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toydiff.cli import editing, options
+from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from toydiff.data import Batch
     from toydiff.runs import Loaded
     from toydiff.samplers import Frame
+    from toydiff.viz.png import Picture
 
-FORMATS = ("png", "npz", "csv")
+FORMATS = (*PICTURES, "npz", "csv")
 PANELS = 7
 """Noise levels a process picture shows."""
 ROWS, MOST_ROWS = 8, 100
@@ -55,6 +57,9 @@ def sample(
     threshold: Annotated[
         bool, typer.Option("--threshold", help="Show images also in black and white; arrays are as they are.")
     ] = False,
+    theme: ThemeOption = None,
+    size: SizeOption = None,
+    dpi: DpiOption = None,
     sets: options.Set = None,
     output: options.Output = None,
     to: options.To = None,
@@ -75,9 +80,10 @@ def sample(
     out = choose_output(
         output, to, f"{_stem(found.value, found.kind)}-{'process' if show_process else 'samples'}", FORMATS
     )
-    if show_process and out.suffix != ".png":
+    paper, drawn = check_drawing(out, theme, size, dpi), out.suffix.lower().removeprefix(".") in PICTURES
+    if show_process and not drawn:
         raise ConfigurationError(f"--show-process draws a picture, not {out.suffix}", "Give -o something.png.")
-    if threshold and (show_process or out.suffix != ".png"):
+    if threshold and (show_process or not drawn):
         raise ConfigurationError(
             "--threshold shows samples in black and white, in a picture of their own", "Give -o something.png alone."
         )
@@ -127,7 +133,14 @@ def sample(
     samples = Batch(frames[-1].x, labels)
     kept = dict(zip(keep, frames, strict=True))
     strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
-    write(loaded, samples, start.seeds, strip, threshold, out, text)
+    if drawn:
+        from toydiff.viz.png import save_picture
+        from toydiff.viz.style import themed
+
+        with themed(paper):
+            save_picture(out, drawing(loaded, samples, strip, threshold), text, size, dpi)
+    else:
+        write(samples, start.seeds, out)
     talk.result(
         f"{shown(out)}: {len(start.seeds):,} samples of {shown(loaded.name)}, {how}",
         {
@@ -154,40 +167,27 @@ def check_shape(loaded: Loaded, out: Path, count: int, show_process: bool, thres
         )
 
 
-def write(
-    loaded: Loaded,
-    samples: Batch,
-    seeds: Tensor,
-    frames: list[Frame],
-    threshold: bool,
-    out: Path,
-    text: dict[str, str],
-) -> None:
-    """Write samples as a picture beside the data, as the process that made them, or as arrays."""
+def write(samples: Batch, seeds: Tensor, out: Path) -> None:
+    """Write samples as arrays."""
+    from toydiff.arrays import write_csv, write_npz
+
+    (write_csv if out.suffix.lower() == ".csv" else write_npz)(out, samples, seeds)
+
+
+def drawing(loaded: Loaded, samples: Batch, frames: list[Frame], threshold: bool) -> Picture:
+    """Return the picture of samples beside the data, or of the process that made them."""
     import torch
 
-    if out.suffix == ".npz":
-        from toydiff.arrays import write_npz
+    from toydiff.viz.overview import counted, process_picture, samples_picture
 
-        write_npz(out, samples, seeds)
-    elif out.suffix == ".csv":
-        from toydiff.arrays import write_csv
-
-        write_csv(out, samples, seeds)
-    else:
-        from toydiff.viz.overview import counted, process_picture, samples_picture
-        from toydiff.viz.png import save_png
-
-        data = loaded.data
-        if frames:
-            levels, x_t, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
-            picture = process_picture(data, levels, x_t, x0, samples.label)
-        else:
-            few = len(samples.x) if data.pictorial else 2000  # fewer points would not show where the data lie
-            real = loaded.real(min(max(len(samples.x), few), 20_000), torch.Generator().manual_seed(0))
-            title = counted(len(samples.x), "sample")
-            picture = samples_picture(data, ("data", real), (title, samples), threshold=threshold)
-        save_png(out, picture, text)
+    data = loaded.data
+    if frames:
+        levels, x_t, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
+        return process_picture(data, levels, x_t, x0, samples.label)
+    few = len(samples.x) if data.pictorial else 2000  # fewer points would not show where the data lie
+    real = loaded.real(min(max(len(samples.x), few), 20_000), torch.Generator().manual_seed(0))
+    title = counted(len(samples.x), "sample")
+    return samples_picture(data, ("data", real), (title, samples), threshold=threshold)
 
 
 def choose_output(output: Path | None, to: str | None, stem: str, formats: tuple[str, ...]) -> Path:

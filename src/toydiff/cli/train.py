@@ -15,6 +15,7 @@ import typer
 
 from toydiff.cli import options
 from toydiff.cli.configure import configuration_layers, to_toml, warn_of_idle, which_preset
+from toydiff.cli.doctor import warn_of_what_is_wrong
 from toydiff.cli.nouns import NOUNS
 from toydiff.cli.sample import free_name
 from toydiff.cli.talk import Talk
@@ -68,6 +69,7 @@ def train(
     ] = False,
     device: options.Device = None,
     runs: options.RunsDir = None,
+    data_dir: options.DataDir = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -108,6 +110,8 @@ def train(
     if smoke:
         return _smoke(run, chosen, talk, where_to)
     folder, checkpoint = _to_resume(run, where, name, talk) if resume else (None, None)
+    if checkpoint is None:
+        warn_of_what_is_wrong(run, talk)
     folder = folder or new_folder(where, name or f"{called}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     if dry_run:
         parameters = sum(p.numel() for p in run.build().parameters())
@@ -155,10 +159,10 @@ def _smoke(run: Run, preset: str | None, talk: Talk, device: str) -> None:
 
 def finish(trainer: Trainer, talk: Talk, seconds: float | None) -> None:
     """Run the trainer to its end, alone in its folder; print the result, where it is, and what to try next."""
-    run, folder = trainer.run, trainer.folder
+    folder = trainer.folder
     known_as = shlex.quote(shown(folder.name if folder.parent == runs_dir() else folder))
     summary = {"step": trainer.start, "seconds": 0.0, "best": trainer.best, "folder": str(folder)}
-    if trainer.start >= run.total_steps:
+    if trainer.finished:
         talk.result(f"{shown(folder)} has finished already: {trainer.start:,} steps", summary)
         talk.note(f"To go on: toydiff resume {known_as} --steps {2 * trainer.start}")
         return
@@ -182,7 +186,7 @@ def _train(trainer: Trainer, talk: Talk, seconds: float | None, known_as: str, s
     step = trainer.train(seconds, on_metrics)
     if step is None:
         return
-    if trainer.stop is not None and step.step < step.total:
+    if trainer.stop is not None and not trainer.finished:
         talk.note(
             f"stopped by {signal.Signals(trainer.stop).name} at step {step.step:,}; saved {shown(folder / 'latest.pt')}"
         )
@@ -292,7 +296,7 @@ def _to_resume(run: Run, where: Path, name: str | None, talk: Talk) -> tuple[Pat
         except ToydiffError as error:  # perhaps of another experiment: no reason to stop, but worth knowing
             talk.warn(f"{error.message}; it is not considered")
             continue
-        if header.get("config") == config and header["step"] < header["total"]:
+        if header.get("config") == config and (header["step"] < header["total"] or header.get("due")):
             for text in said:
                 talk.warn(text)
             return folder, saved

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import compress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -17,10 +17,11 @@ from torch import Tensor
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.board import Board
 from toydiff.cli.configure import to_toml
-from toydiff.cli.keeping import best_kept, differences, identity, keep_previous, read_metrics
-from toydiff.cli.memory import enough_memory
+from toydiff.cli.keeping import best_kept, differences, identity, keep_previous, read_metrics, rotate
+from toydiff.cli.memory import enough_memory, too_large
 from toydiff.cli.preview import preview
 from toydiff.cli.progress import Progress
+from toydiff.cli.signals import Left, Signals
 from toydiff.cli.speed import Clock, foretell, rate
 from toydiff.cli.talk import Talk
 from toydiff.config import Run
@@ -31,6 +32,9 @@ from toydiff.lock import locked
 from toydiff.names import Found
 from toydiff.runs import Loaded
 from toydiff.training import Step, Validator, fit
+
+TASKS = ("validation", "copy", "picture")
+"""What may be due after a step, in this order."""
 
 
 class Trainer:
@@ -58,19 +62,31 @@ class Trainer:
         self.timing = read_metrics(folder / "timing.jsonl", self.start)
         self.failed: dict[str, ToydiffError] = {}
         """What the disk would not take so far, by file."""
-        self.stop: int | None = None
+        self.due: list[str] = [task for task in TASKS if task in header.get("due", [])]
+        """What is still to be done after the step it is at: a signal left it undone."""
+        self.signals = Signals()
         self.over = False
         self.at, self.speed = self.start, 0.0
         """The last step that was made, and the samples a second that training has gone through."""
 
+    @property
+    def stop(self) -> int | None:
+        """The signal that has come, if any."""
+        return self.signals.stop
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.at >= self.run.total_steps and not self.due
+
     def train(
         self, max_time: float | None = None, on_metrics: Callable[[dict[str, Any]], None] | None = None
     ) -> Step | None:
-        """Train; return the last step, or None if there was nothing left to do. Sets `stop` to a signal's number.
+        """Train; return the last step, or None if there was nothing left to do. `stop` is a signal that ended it.
 
         Raises ToydiffError when memory runs out, with what to change; the last checkpoint stays.
         """
-        with enough_memory(self._too_large):
+        with enough_memory(lambda: too_large(self.run.training, self.device, self.at, self.folder / "latest.pt")):
             return self._train(max_time, on_metrics)
 
     def _train(self, max_time: float | None, on_metrics: Callable[[dict[str, Any]], None] | None) -> Step | None:
@@ -89,44 +105,60 @@ class Trainer:
             seed=self.run.seed,
             device=torch.device(self.device),
         )
-        record, state, step = self.run.record, self._resume_state(), None
+        training, state, step = self.run.training, self._resume_state(), None
         foretell(denoiser, self.run, self.preset, self.talk, self.start, max_time)
         self.board = Board(self.folder / "tensorboard", self.start)
         began, self.clock = time.monotonic(), Clock(self.run, self.start)
-        old = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with Progress(self.talk, self.run.total_steps, self.start) as progress:
-                for step in fit(denoiser, self.run.data, self.run.training, seed=self.run.seed, resume=state):
-                    self.window += step.loss.double()
-                    self.count += 1
-                    self.at = step.step
-                    last = step.step == step.total
-                    out_of_time = max_time is not None and time.monotonic() - began >= max_time
-                    self.over = last or out_of_time or self.stop is not None
-                    if step.step % record.log_every == 0 or last:
-                        self._log(step, progress, began, on_metrics)
+            with self.signals.caught(), Progress(self.talk, self.run.total_steps, self.start) as progress:
+                steps = fit(denoiser, self.run.data, training, seed=self.run.seed, resume=state, revisit=bool(self.due))
+                for step in steps:
+                    if step.step > self.start:
+                        self._count(step, progress, began, on_metrics)
                     with self.clock.pause():
-                        if step.step % record.validate_every == 0 or last:
-                            self._validate(step, validator, progress, on_metrics)
-                        if step.step % record.save_every == 0 or self.over or step.step in record.keep:
+                        out_of_time = max_time is not None and time.monotonic() - began >= max_time
+                        self.over = step.step == step.total or out_of_time or self.stop is not None
+                        self._do_what_is_due(step, validator, progress, on_metrics)
+                        self.over = self.over or self.stop is not None
+                        if step.step % self.run.record.save_every == 0 or self.over or self._kept(step.step):
                             with self._attempt("latest.pt", "the next save tries again"):
                                 self._save(step)
-                        if step.step in record.keep:
-                            with self._attempt(name := f"step-{step.step}.pt", "training goes on without it"):
-                                self._save(step, name)
-                        if step.step % record.sample_every == 0 or last:
-                            with self._attempt(f"samples/step-{step.step}.png", "training goes on without it"):
-                                self._picture(step)
                     if self.over:
                         break
         finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
             self.board.close()
         self.seconds = time.monotonic() - began
         for error in self.failed.values():
             raise error
         return step
+
+    def _count(
+        self, step: Step, progress: Progress, began: float, on_metrics: Callable[[dict[str, Any]], None] | None
+    ) -> None:
+        """Note what the step has done, and what is to be done after it."""
+        record, last = self.run.record, step.step == step.total
+        self.window += step.loss.double()
+        self.count += 1
+        self.at = step.step
+        if step.step % record.log_every == 0 or last:
+            self._log(step, progress, began, on_metrics)
+        validate, picture = (step.step % every == 0 or last for every in (record.validate_every, record.sample_every))
+        self.due = list(compress(TASKS, (validate, self._kept(step.step), picture)))
+
+    def _kept(self, step: int) -> bool:
+        record = self.run.record
+        return step in record.keep or (record.keep_every is not None and step % record.keep_every == 0)
+
+    def _do_what_is_due(
+        self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
+    ) -> None:
+        """Validate, keep a copy, draw; a signal ends it, and what is left is done when the run goes on."""
+        validate = partial(self._validate, validator=validator, progress=progress, on_metrics=on_metrics)
+        tasks: dict[str, Callable[[Step], None]] = dict(zip(TASKS, (validate, self._copy, self._picture), strict=True))
+        with suppress(Left):
+            while self.due:
+                tasks[self.due[0]](step)
+                del self.due[0]
 
     @contextmanager
     def _attempt(self, name: str, otherwise: str) -> Iterator[None]:
@@ -180,12 +212,6 @@ class Trainer:
         facts = {"preset": self.preset, "name": self.folder.name, **environment(self.device)}
         write_text(self.folder / "env.json", json.dumps(facts, indent=1) + "\n")
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Finish the step and save; a second signal leaves at once."""
-        if self.stop is not None:
-            raise KeyboardInterrupt
-        self.stop = number
-
     def _log(
         self, step: Step, progress: Progress, began: float, on_metrics: Callable[[dict[str, Any]], None] | None
     ) -> None:
@@ -211,7 +237,8 @@ class Trainer:
         self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
     ) -> None:
         step.guard.check()
-        loss, bins = validator(step.ema, batch_size=min(2048, self.loaded(step.ema).at_once))
+        with self.signals.leavable():
+            loss, bins = validator(step.ema, batch_size=min(2048, self.loaded(step.ema).at_once))
         self._add({"step": step.step, "validation": loss, "by_log_snr": bins}, on_metrics)
         self.board.validation(step.step, loss, bins)
         self.talk.detail(f"step {step.step:,}: validation loss {loss:.5f}")
@@ -235,7 +262,7 @@ class Trainer:
             keep_previous(self.folder, self.talk.warn)
         checkpoints.save(
             self.folder / name,
-            header=self._header(step),
+            header=self._header(step) | ({"due": self.due} if self.due and name == "latest.pt" else {}),
             model=step.denoiser.state_dict(),
             ema=step.ema.state_dict(),
             optimizer=step.optimizer.state_dict(),
@@ -259,25 +286,22 @@ class Trainer:
         where = Found("checkpoint", str(self.folder / "latest.pt"), "this run")
         return Loaded(self.folder.name, where, self.run, denoiser, denoiser.shift.cpu(), float(denoiser.scale))
 
+    def _copy(self, step: Step) -> None:
+        """Save a copy that stays, and remove those that `record.keep_last` does not want any more."""
+        with self._attempt(name := f"step-{step.step}.pt", "training goes on without it"):
+            self._save(step, name)
+            rotate(self.folder, self.run.record)
+
     def _picture(self, step: Step) -> None:
         """Draw samples of the averaged and of the raw weights, into the folder and for TensorBoard."""
         from toydiff.viz.png import save_png
 
         ways = {"averaged": step.ema, "raw": step.denoiser}
-        pictures = preview({way: self.loaded(denoiser.eval()) for way, denoiser in ways.items()}, step.step)
+        with self.signals.leavable():
+            pictures = preview({way: self.loaded(denoiser.eval()) for way, denoiser in ways.items()}, step.step)
         step.denoiser.train()
-        path = self.folder / "samples" / f"step-{step.step}.png"
-        save_png(path, next(iter(pictures.values())), {"toydiff": f"{self.folder.name}, step {step.step}"})
+        name = f"samples/step-{step.step}.png"
+        with self._attempt(name, "training goes on without it"):
+            text = {"toydiff": f"{self.folder.name}, step {step.step}"}
+            save_png(self.folder / name, next(iter(pictures.values())), text)
         self.board.pictures(step.step, pictures)
-
-    def _too_large(self) -> tuple[str, str]:
-        """Return what to say when memory has run out, and what to change."""
-        training = self.run.training
-        size, parts = training.batch_size, training.accumulate
-        said = f"out of memory on {self.device} after step {self.at:,}, with batches of {size:,}"
-        said += f" in {parts:,} parts" * (parts > 1)
-        ways = [f"`--batch-size {size // 2}`"] * (size > 1)
-        ways += [f"`--accumulate {2 * parts}`, which makes the same batch of smaller parts"] * (2 * parts <= size)
-        what = f"Train with {' or '.join(ways)}." if ways else "Take a smaller network."
-        kept = self.folder / "latest.pt"
-        return said, what + (f" What is saved stays: {shown(kept)}." if kept.is_file() else "")

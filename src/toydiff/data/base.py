@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -112,7 +112,7 @@ class Data(Spec):
         return self.draw(self.n, torch.Generator().manual_seed(self.seed))
 
     def held_out(self, n: int, generator: Generator) -> Batch:
-        """Return n samples, or as many as there are, that no model is trained on: fresh draws, if not said otherwise."""
+        """Return n samples, or as many as there are, that no model is trained on: fresh draws, if nothing else."""
         return self.draw(n, generator)
 
     @property
@@ -143,3 +143,17 @@ class Data(Spec):
     @property
     def _empirical_hint(self) -> str:
         return f"`exact:{self.kind}@500` is the exact denoiser of 500 of its samples."
+
+
+class Mirrored(Data):
+    """Images that may be mirrored left to right in training: things, not signs."""
+
+    augment: Literal["hflip"] | None = None
+    """hflip: each image is mirrored every other time it is seen, at random."""
+
+    @property
+    def augments(self) -> bool:
+        return self.augment is not None
+
+    def augmented(self, x: Tensor, u: Tensor) -> Tensor:
+        return torch.where(u.to(x.device).view(-1, 1, 1, 1) <= 0.5, x.flip(-1), x)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from toydiff.data import albums, tables
-from toydiff.data.base import Batch, Data
+from toydiff.data.base import Batch, Data, Mirrored
 from toydiff.data.content import MOST_CLASSES, Content
 from toydiff.errors import ToydiffError, shown
 from toydiff.spec import Spec
@@ -57,7 +57,7 @@ class FromFile(Data):
 
     @model_validator(mode="after")
     def _look(self) -> Self:
-        settings = json.dumps(self.model_dump(mode="json", exclude={"known", "n", "seed"}), sort_keys=True)
+        settings = json.dumps(self.model_dump(mode="json", exclude={"known", "n", "seed", "augment"}), sort_keys=True)
         if self.known is None or self.known.settings != settings:
             object.__setattr__(self, "known", self._find(settings))
         return self
@@ -105,7 +105,9 @@ class Samples(FromFile):
     """A finite set: one in ten, chosen by `seed`, is held out for validation; with `n` it trains on fewer of the others."""
 
     @model_validator(mode="after")
-    def _as_many_as_there_are(self) -> Self:
+    def _as_there_are(self) -> Self:
+        if isinstance(self, Mirrored) and self.augments and not self.pictorial:
+            raise ValueError("augment: points are not mirrored")
         if self.n is not None and self.n > (most := self._facts.train or 1):
             raise ValueError(f"n = {self.n:,} is more than the {most:,} {self.word} to train on in {shown(self.path)}")
         return self
@@ -226,7 +228,7 @@ class Npy(Samples):
         return tables.read_npy(self.path, self.label)
 
 
-class Npz(Samples):
+class Npz(Samples, Mirrored):
     """Images from an .npz: `images`, `x` or `data`, with `labels`, `label` or `y`, and `split` (0: train) if there are.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W), of bytes, or of numbers from 0 to 1 or from −1 to 1; (N, D) are
@@ -243,7 +245,7 @@ class Npz(Samples):
         return albums.read_npz(self.path, self.names)
 
 
-class Folder(Samples):
+class Folder(Samples, Mirrored):
     """Pictures in a folder, their classes its subfolders: grey or RGB, whatever the files are; transparency is white.
 
     All have one size, or `size` crops them to squares from their middle and scales those; `channels` makes all grey

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from toydiff.data import Data
+from toydiff.metrics.scores import Floor
 from toydiff.training import streams
 
 Score = Callable[[Tensor, Tensor], float]
-
-
-class Floor(NamedTuple):
-    """Mean and standard deviation of a score between independent draws of n real samples each."""
-
-    mean: float
-    sd: float
-
-    def z(self, value: float) -> float:
-        """Return how many standard deviations a value lies above the floor."""
-        return (value - self.mean) / self.sd
 
 
 def floor(score: Score, data: Data, n: int, draws: int = 20, seed: int = 0) -> Floor:

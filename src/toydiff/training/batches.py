@@ -27,6 +27,12 @@ class TrainingBatch(NamedTuple):
     eps: Tensor
     label: Tensor | None
 
+    def part(self, rows: slice) -> TrainingBatch:
+        """Return some rows of the batch."""
+        return TrainingBatch(
+            self.x0[rows], self.level[rows], self.eps[rows], None if self.label is None else self.label[rows]
+        )
+
 
 class Batches:
     """`batches(step)` → the batch of that step (1, 2, …), whatever was asked before."""

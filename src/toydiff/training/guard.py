@@ -18,9 +18,12 @@ class Guard:
         self.first = torch.full((), -1, dtype=torch.int64, device=device)
         self.at = torch.full((), math.nan, device=device)
 
-    def watch(self, step: int, losses: Tensor, norm: Tensor, level: Level) -> Tensor:
-        """Return 1.0 on the device if this step is not finite, else 0.0: an optimizer's `found_inf`."""
-        bad = ~(losses.isfinite().all() & norm.isfinite())
+    def watch(self, step: int, loss: Tensor, losses: Tensor, norm: Tensor, level: Level) -> Tensor:
+        """Return 1.0 on the device if this step is not finite, else 0.0: an optimizer's `found_inf`.
+
+        `loss` is the mean, also over other ranks; of the losses at hand and their levels the first bad one is told.
+        """
+        bad = ~(loss.isfinite() & norm.isfinite())
         culprit = (~losses.isfinite()).int().argmax()
         log_snr = level.log_snr.flatten().to(self.at).gather(0, culprit[None])[0]  # [culprit] would ask the host
         is_first = bad & (self.first < 0)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from toydiff.data.base import Data
-from toydiff.denoiser import AnyWeight, Denoiser, Uniform, unlearnable
+from toydiff.denoiser import AnyWeight, Denoiser, Uniform, Weight, unlearnable
+from toydiff.dist import ALONE, World, without_sync
 from toydiff.errors import ConfigurationError
+from toydiff.schedules import Level
 from toydiff.spec import Spec
 from toydiff.training import streams
 from toydiff.training.batches import Batches, TrainingBatch, steps_per_epoch
@@ -96,13 +99,39 @@ class Step:
     guard: Guard
 
 
+class _Loss(nn.Module):
+    """The loss of each sample, as the module that is trained: what several ranks wrap.
+
+    The derivative with respect to `one` is the loss itself, so that its mean over all ranks comes with the gradients.
+    """
+
+    def __init__(self, denoiser: Denoiser, weight: Weight, *, several: bool) -> None:
+        super().__init__()
+        self.one = nn.Parameter(denoiser.scale.new_ones(())) if several else None
+        self.denoiser, self.weight = denoiser, weight
+
+    def forward(self, batch: TrainingBatch) -> Tensor:
+        x0 = self.denoiser.to_model(batch.x0)
+        losses = self.denoiser.loss(x0, batch.level, batch.eps, batch.label, self.weight)
+        return losses if self.one is None else losses * self.one
+
+
 def fit(
-    denoiser: Denoiser, data: Data, training: Training, *, seed: int = 0, resume: dict[str, Any] | None = None
+    denoiser: Denoiser,
+    data: Data,
+    training: Training,
+    *,
+    seed: int = 0,
+    resume: dict[str, Any] | None = None,
+    revisit: bool = False,
+    world: World = ALONE,
 ) -> Iterator[Step]:
     """Train `denoiser` in place on `data`, yielding a `Step` after each optimizer and EMA update.
 
     Every draw is a function of (seed, stream, step), so `resume` = {"step", "model", "ema", "optimizer"} continues
-    bit for bit. The model's shift and scale are applied here: data come in data units. Raises TrainingDiverged.
+    bit for bit; `revisit` yields that step first, its loss unknown (NaN), for what was left undone after it. The
+    model's shift and scale are applied here: data come in data units. Each rank of a `world` computes its part of the
+    same batch, and all have the same weights and average. Raises TrainingDiverged.
     """
     if denoiser.schedule is None:
         raise ConfigurationError("a denoiser without a schedule cannot be trained", "Give Denoiser a schedule=.")
@@ -139,21 +168,36 @@ def fit(
         denoiser.network.compile()
     guard = Guard(device)
     denoiser.train()
+    model = world.wrap(_Loss(denoiser, training.weight, several=world.size > 1))
     dropout = any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in denoiser.modules())
+    if revisit:
+        epoch, unknown = _epoch(start, batches), torch.tensor(math.nan)
+        lr = training.optimizer.lr * training.rate(start, total)
+        yield Step(start, total, epoch, unknown, unknown, lr, denoiser, average, optimizer, guard)
+    if world.size > 1 and start < total:
+        # the first pass finds out in which order gradients come and the next ones send them so: a resumed run, too,
+        # must add them up in that order from its first step on
+        _backward(model, batches(start + 1), training, world)
     for step in range(start + 1, total + 1):
         lr = training.optimizer.lr * training.rate(step, total)
         with torch.random.fork_rng(enabled=dropout):
             if dropout:  # the one draw torch makes by itself becomes a function of (seed, step) as well
-                torch.manual_seed(streams.generator(seed, "dropout", step).initial_seed())
-            loss, norm = _update(denoiser, optimizer, batches(step), training, lr, step, guard)
+                stream = f"dropout of rank {world.rank}" if world.rank else "dropout"
+                torch.manual_seed(streams.generator(seed, stream, step).initial_seed())
+            loss, norm = _update(model, denoiser, optimizer, batches(step), training, lr, step, guard, world)
         training.ema.update(average, denoiser, step, total)
         if step % CHECK_EVERY == 0 or step == total:
-            guard.check()
-        epoch = None if batches.epoch_steps is None else step / batches.epoch_steps
-        yield Step(step, total, epoch, loss, norm, lr, denoiser, average, optimizer, guard)
+            with world.together():
+                guard.check()
+        yield Step(step, total, _epoch(step, batches), loss, norm, lr, denoiser, average, optimizer, guard)
+
+
+def _epoch(step: int, batches: Batches) -> float | None:
+    return None if batches.epoch_steps is None else step / batches.epoch_steps
 
 
 def _update(
+    model: nn.Module,
     denoiser: Denoiser,
     optimizer: torch.optim.Optimizer,
     batch: TrainingBatch,
@@ -161,29 +205,41 @@ def _update(
     lr: float,
     step: int,
     guard: Guard,
+    world: World,
 ) -> tuple[Tensor, Tensor]:
     """Make one optimizer step, refused on the device if it is not finite; return the loss and the gradient's norm."""
     for group in optimizer.param_groups:
         group["lr"] = lr
-    optimizer.zero_grad(set_to_none=True)
-    size = len(batch.x0)
-    part = math.ceil(size / training.accumulate)
-    losses = []
-    for k in range(0, size, part):
-        piece = slice(k, k + part)
-        label = None if batch.label is None else batch.label[piece]
-        with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=training.bfloat16(batch.x0.device)):
-            loss = denoiser.loss(
-                denoiser.to_model(batch.x0[piece]), batch.level[piece], batch.eps[piece], label, training.weight
-            )
-        torch.autograd.backward(loss.sum() / size)
-        losses.append(loss.detach())
-    per_sample = torch.cat(losses)
+    per_sample, loss, level = _backward(model, batch, training, world)
     parameters = [p for p in denoiser.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if training.clip is not None:
         torch.nn.utils.clip_grads_with_norm_(parameters, training.clip, norm)
-    optimizer.found_inf = guard.watch(step, per_sample, norm, batch.level)  # type: ignore[attr-defined]
+    optimizer.found_inf = guard.watch(step, loss, per_sample, norm, level)  # type: ignore[attr-defined]
     optimizer.grad_scale = None  # type: ignore[attr-defined]
     optimizer.step()
-    return per_sample.mean(), norm
+    return loss, norm
+
+
+def _backward(
+    model: nn.Module, batch: TrainingBatch, training: Training, world: World
+) -> tuple[Tensor, Tensor, Level]:
+    """Compute the gradient of the batch's mean loss; return the losses (B,) of this rank, the mean, and the levels."""
+    model.zero_grad(set_to_none=True)
+    size, rows = len(batch.x0), world.part(len(batch.x0))
+    # ranks average their gradients, each of which is of a part of the batch
+    share = size / world.size
+    if rows.start == rows.stop:  # the end of an epoch may be smaller than the world: this rank takes part with nothing
+        rows, share = slice(0, 1), math.inf
+    mine = batch.part(rows)
+    part, losses = math.ceil(len(mine.x0) / training.accumulate), []
+    for k in range(0, len(mine.x0), part):
+        with nullcontext() if k + part >= len(mine.x0) else without_sync(model):
+            with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=training.bfloat16(batch.x0.device)):
+                loss = model(mine.part(slice(k, k + part)))
+            torch.autograd.backward(loss.sum() / share)
+        losses.append(loss.detach())
+    per_sample = torch.cat(losses)
+    mean = per_sample.mean() if world.size == 1 else next(model.parameters()).grad  # of _Loss.one, which comes first
+    assert mean is not None
+    return per_sample, mean, mine.level

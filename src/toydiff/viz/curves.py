@@ -12,19 +12,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from toydiff.errors import ToydiffError
 from toydiff.schedules import Level, Schedule
 from toydiff.viz.style import (
-    BLUE,
-    GREEN,
-    HAIRLINE,
-    INK,
-    MUTED,
     SMALL,
     TEXT,
-    VERMILION,
     Array,
     ArrayLike,
     as_array,
     dress,
     new_figure,
+    theme,
 )
 
 
@@ -59,10 +54,12 @@ def loss_curve(
     figure = new_figure(7.2, 4.2)
     ax = figure.subplots()
     marker = "o" if len(y) == 1 else None
-    ax.plot(x, y, color=BLUE, alpha=0.22, linewidth=0.8, label="each step")
-    ax.plot(x, smoothed(y, len(y) / 50), color=BLUE, linewidth=2.2, marker=marker, label="smoothed")
+    ax.plot(x, y, color=theme().blue, alpha=0.22, linewidth=0.8, label="each step")
+    ax.plot(x, smoothed(y, len(y) / 50), color=theme().blue, linewidth=2.2, marker=marker, label="smoothed")
     if validation is not None:
-        ax.plot(*map(as_array, validation), color=VERMILION, linewidth=2.2, marker="o", ms=3.5, label="validation")
+        ax.plot(
+            *map(as_array, validation), color=theme().vermilion, linewidth=2.2, marker="o", ms=3.5, label="validation"
+        )
     held_out = as_array(validation[1]) if validation is not None else y[:0]
     lowest = np.nanmin(np.append(held_out, y))
     if lowest > 0:
@@ -75,10 +72,10 @@ def loss_curve(
             ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.yaxis.set_minor_formatter(NullFormatter())
     dress(ax, title, "step", "loss")
-    ax.grid(axis="y", color=HAIRLINE, linewidth=0.6, alpha=0.6)
+    ax.grid(axis="y", color=theme().hairline, linewidth=0.6, alpha=0.6)
     ax.margins(x=0.02)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-    ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK)
+    ax.legend(frameon=False, fontsize=SMALL, labelcolor=theme().ink)
     return figure
 
 
@@ -87,14 +84,14 @@ def lr_curve(step: ArrayLike, lr: ArrayLike, title: str = "") -> Figure:
     figure = new_figure(7.2, 3.2)
     ax = figure.subplots()
     x, y = as_array(step), as_array(lr)
-    ax.plot(x, y, color=GREEN, linewidth=2.2, marker="o" if len(x) == 1 else None)
+    ax.plot(x, y, color=theme().green, linewidth=2.2, marker="o" if len(x) == 1 else None)
     ax.set_ylim(bottom=0)
     ax.margins(x=0.02)
     dress(ax, title, "step", "learning rate")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
-    ax.yaxis.get_offset_text().set(color=MUTED, fontsize=SMALL)
-    ax.grid(axis="y", color=HAIRLINE, linewidth=0.6, alpha=0.6)
+    ax.yaxis.get_offset_text().set(color=theme().muted, fontsize=SMALL)
+    ax.grid(axis="y", color=theme().hairline, linewidth=0.6, alpha=0.6)
     return figure
 
 
@@ -117,7 +114,7 @@ def schedule_plot(schedule: Schedule, levels: Sequence[Level] = (), title: str =
     curve = schedule(t)
     figure = new_figure(9.6, 4.2)
     left, right = figure.subplots(1, 2)
-    for name, colour in (("α", BLUE), ("σ", VERMILION)):
+    for name, colour in (("α", theme().blue), ("σ", theme().vermilion)):
         values = curve.alpha if name == "α" else curve.sigma
         left.plot(t, values, color=colour, linewidth=2.2, label=name)
     if schedule.variance == "exploding":
@@ -125,19 +122,22 @@ def schedule_plot(schedule: Schedule, levels: Sequence[Level] = (), title: str =
     else:
         left.set_ylim(-0.03, 1.06)
     left.legend(
-        frameon=False, fontsize=TEXT, labelcolor=INK, loc="center left" if schedule.variance != "exploding" else "best"
+        frameon=False,
+        fontsize=TEXT,
+        labelcolor=theme().ink,
+        loc="center left" if schedule.variance != "exploding" else "best",
     )
     dress(left, "", "t", "")
     log_snr = curve.log_snr.where(curve.log_snr.isfinite(), torch.nan)
-    right.plot(t, log_snr, color=INK, linewidth=2.2)
+    right.plot(t, log_snr, color=theme().ink, linewidth=2.2)
     dress(right, "", "t", "log-SNR")
-    right.axhline(0, color=HAIRLINE, linewidth=0.8, zorder=0)
+    right.axhline(0, color=theme().hairline, linewidth=0.8, zorder=0)
     shown = [level for level in levels if bool(level.log_snr.isfinite()) and not bool(level.t.isnan())]
     if shown:
         when = [float(level.t) for level in shown]
-        dot = {"s": 26, "zorder": 3, "edgecolors": "white", "linewidths": 0.7}
-        left.scatter(when, [float(level.alpha) for level in shown], color=BLUE, **dot)
-        left.scatter(when, [float(level.sigma) for level in shown], color=VERMILION, **dot)
-        right.scatter(when, [float(level.log_snr) for level in shown], color=INK, **dot)
-    figure.suptitle("\n".join(filter(None, [title, schedule_summary(schedule)])), fontsize=TEXT, color=INK)
+        dot = {"s": 26, "zorder": 3, "edgecolors": theme().paper, "linewidths": 0.7}
+        left.scatter(when, [float(level.alpha) for level in shown], color=theme().blue, **dot)
+        left.scatter(when, [float(level.sigma) for level in shown], color=theme().vermilion, **dot)
+        right.scatter(when, [float(level.log_snr) for level in shown], color=theme().ink, **dot)
+    figure.suptitle("\n".join(filter(None, [title, schedule_summary(schedule)])), fontsize=TEXT, color=theme().ink)
     return figure

@@ -20,6 +20,7 @@ from PIL import Image
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import atomic_write
 from toydiff.viz.formats import film_format
+from toydiff.viz.style import theme
 
 Picture = NDArray[np.uint8]
 """(H, W, 3)."""
@@ -68,15 +69,15 @@ def save_film(
 
 
 def film_strip(frames: Iterable[Picture], most: int = 8) -> Image.Image:
-    """Return up to `most` frames, evenly spaced from the first to the last, side by side on white."""
+    """Return up to `most` frames, evenly spaced from the first to the last, side by side on paper."""
     with _Spool(_checked(frames)) as spool:
         chosen = [spool[k] for k in sorted({round(k) for k in np.linspace(0, len(spool) - 1, most)})]
     height, width = chosen[0].shape[:2]
     gap = max(2, math.ceil(width / 60))
-    strip = np.full((height, len(chosen) * (width + gap) - gap, 3), 255, np.uint8)
+    strip = Image.new("RGB", (len(chosen) * (width + gap) - gap, height), theme().paper)
     for k, frame in enumerate(chosen):
-        strip[:, k * (width + gap) : k * (width + gap) + width] = frame
-    return Image.fromarray(strip)
+        strip.paste(Image.fromarray(frame), (k * (width + gap), 0))
+    return strip
 
 
 def _checked(frames: Iterable[Picture]) -> Iterator[Picture]:

@@ -17,9 +17,6 @@ from toydiff.viz.images import MARGIN, PADDING, UNIT, Domain, about_square, font
 from toydiff.viz.points import dots
 from toydiff.viz.process import planar
 from toydiff.viz.style import (
-    HAIRLINE,
-    INK,
-    PAPER,
     Array,
     ArrayLike,
     Limits,
@@ -29,6 +26,7 @@ from toydiff.viz.style import (
     dot_area,
     set_limits,
     snapshot,
+    theme,
 )
 
 MOST_DOTS = 20_000
@@ -56,17 +54,17 @@ def points_film(
     −1.2 to 1.2; of D > 2 the first two coordinates are drawn. `title` is written at the top.
     Raises ToydiffError when the number of points changes, ValueError when captions and arrays differ in number.
     """
-    canvas = FigureCanvasAgg(Figure(figsize=(size / 100, size / 100), dpi=100, facecolor=PAPER))
+    canvas = FigureCanvasAgg(Figure(figsize=(size / 100, size / 100), dpi=100, facecolor=theme().paper))
     figure = canvas.figure
     ax = figure.add_axes((0, 0, 1, 1))
     ax.axis("off")
     set_limits(ax, limits)
     zoom = size / 720
-    plate = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "boxstyle": "round,pad=0.25"}
-    text: dict[str, Any] = {"transform": ax.transAxes, "color": INK, "bbox": plate, "animated": True}
+    plate = {"facecolor": theme().paper, "edgecolor": "none", "alpha": 0.85, "boxstyle": "round,pad=0.25"}
+    text: dict[str, Any] = {"transform": ax.transAxes, "color": theme().ink, "bbox": plate, "animated": True}
     heading = ax.text(0.5, 0.965, title, ha="center", va="top", fontsize=21 * zoom, **text)
     if overlay is not None:
-        dots(ax, planar(overlay), HAIRLINE, size=1.5 * zoom**2)
+        dots(ax, planar(overlay), theme().hairline, size=1.5 * zoom**2)
     caption = ax.text(0.03, 0.03, "", ha="left", va="bottom", fontsize=19 * zoom, **text)
     canvas.draw()  # type: ignore[no-untyped-call]
     background = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
@@ -138,13 +136,13 @@ def images_film(
         zoom = math.ceil(height / each.shape[1])
         rows = math.ceil(len(each) / columns)
         left = (size - columns * (width + PADDING) + PADDING) // 2
-        frame = Image.new("RGB", (size, size), PAPER)
+        frame = Image.new("RGB", (size, size), theme().paper)
         for k, tile in enumerate(each.repeat(zoom, axis=1).repeat(zoom, axis=2)):
             place = left + k % columns * (width + PADDING), PADDING + k // columns * (height + PADDING)
             frame.paste(Image.fromarray(tile).resize((width, height), Image.Resampling.BOX), place)
         below = PADDING + rows * (height + PADDING)
         pen = ImageDraw.Draw(frame)
-        pen.text((left, (below + size) / 2), words, fill=INK, font=face, anchor="lm")
+        pen.text((left, (below + size) / 2), words, fill=theme().ink, font=face, anchor="lm")
         yield np.asarray(frame)
 
 

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from toydiff.errors import ToydiffError
-from toydiff.viz.style import INK, MUTED, PAPER, Array, ArrayLike, as_array
+from toydiff.viz.style import (
+    Array,
+    ArrayLike,
+    as_array,
+    theme,
+)
 
 PADDING = 4
 MARGIN = 12
@@ -98,7 +103,7 @@ def image_grid(
         y = PADDING + row * (height + below + PADDING) + height
         for i, part in enumerate(text.splitlines()):
             place = (PADDING + column * (width + PADDING) + width / 2, y + (i + 0.5) * line)
-            pen.text(place, part, fill=INK, font=face, anchor="mm")
+            pen.text(place, part, fill=theme().ink, font=face, anchor="mm")
     return picture
 
 
@@ -128,21 +133,21 @@ def image_process(
     left = MARGIN + round(max((face.getlength(part) for text in labels for part in text.splitlines()), default=-8) + 8)
     block = len(captions) * (width + PADDING) - PADDING
     size = (left + len(cells) * (block + 2 * MARGIN) - MARGIN, top + count * (height + PADDING) + under + MARGIN)
-    picture = Image.new("RGB", size, PAPER)
+    picture = Image.new("RGB", size, theme().paper)
     pen = ImageDraw.Draw(picture)
     for i, text in enumerate(labels):
         at = (left - 8, top + i * (height + PADDING) + height / 2)
-        pen.multiline_text(at, text, fill=MUTED, font=face, anchor="rm", align="right")
+        pen.multiline_text(at, text, fill=theme().muted, font=face, anchor="rm", align="right")
     for b, (title, levels) in enumerate(zip(blocks, cells, strict=True)):
         start = left + b * (block + 2 * MARGIN)
-        pen.text((start + block / 2, MARGIN), title, fill=INK, font=heading, anchor="ma")
+        pen.text((start + block / 2, MARGIN), title, fill=theme().ink, font=heading, anchor="ma")
         for k, column in enumerate(levels):
             x = start + k * (width + PADDING)
             for i, tile in enumerate(column):
                 picture.paste(Image.fromarray(tile), (x, top + i * (height + PADDING)))
             for texts, y in ((captions, top - over), (notes, top + count * (height + PADDING))):
                 for i, part in enumerate(texts[k].splitlines() if texts else ()):
-                    pen.text((x + width / 2, y + (i + 0.5) * line), part, fill=INK, font=face, anchor="mm")
+                    pen.text((x + width / 2, y + (i + 0.5) * line), part, fill=theme().ink, font=face, anchor="mm")
     return picture
 
 
@@ -162,16 +167,16 @@ def with_title(picture: Image.Image, title: str) -> Image.Image:
     """Return `picture` with a title over its middle, wider if the title needs it."""
     face = font(max(16, min(24, round(picture.width / 32))))
     top, across = round(1.9 * face.size), max(picture.width, math.ceil(face.getlength(title)) + 2 * PADDING)
-    tall = Image.new("RGB", (across, picture.height + top), PAPER)
+    tall = Image.new("RGB", (across, picture.height + top), theme().paper)
     tall.paste(picture, ((across - picture.width) // 2, top))
-    ImageDraw.Draw(tall).text((across / 2, top / 2), title, fill=INK, font=face, anchor="mm")
+    ImageDraw.Draw(tall).text((across / 2, top / 2), title, fill=theme().ink, font=face, anchor="mm")
     return tall
 
 
 def beside(*pictures: Image.Image) -> Image.Image:
     """Return pictures side by side, their tops level, with a margin of paper around them."""
     across = sum(picture.width + 2 * MARGIN for picture in pictures)
-    sheet = Image.new("RGB", (across, max(picture.height for picture in pictures) + 2 * MARGIN), PAPER)
+    sheet = Image.new("RGB", (across, max(picture.height for picture in pictures) + 2 * MARGIN), theme().paper)
     x = MARGIN
     for picture in pictures:
         sheet.paste(picture, (x, MARGIN))
@@ -190,7 +195,8 @@ def _fitting(texts: Sequence[str], width: float) -> ImageFont.FreeTypeFont:
 
 
 def _sheet(rows: int, columns: int, height: int, width: int) -> Array:
-    return np.full((rows * (height + PADDING) + PADDING, columns * (width + PADDING) + PADDING, 3), 255, np.uint8)
+    size = columns * (width + PADDING) + PADDING, rows * (height + PADDING) + PADDING
+    return np.array(Image.new("RGB", size, theme().paper))
 
 
 def _place(sheet: Array, tile: Array, row: int, column: int, pitch: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -15,6 +15,7 @@ from toydiff.data import Batch, Data
 from toydiff.schedules import Level, Schedule
 from toydiff.viz.frames import images_film, points_film
 from toydiff.viz.images import Domain, beside, image_grid, image_process, with_title
+from toydiff.viz.line import line_strip
 from toydiff.viz.points import samples_beside, scatter
 from toydiff.viz.process import level_caption, process_strip
 from toydiff.viz.style import Array, ArrayLike, as_array, class_colours, robust_limits
@@ -62,7 +63,7 @@ def process_picture(
 ) -> Figure | Image.Image:
     """Draw the way from noise to data, a column a noise level: x_t, and the estimate of x_0 made from it."""
     if not data.pictorial:
-        return process_strip(levels, x_t, x0)
+        return _strip(data)(levels, x_t, x0)
     domain = domain_of(data)
     title, scales = seen(levels)
     blocks = {title: [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)], "estimate of x₀ from xₜ": x0}
@@ -80,12 +81,18 @@ def forward_picture(
         for level in levels
     ]
     if not data.pictorial:
-        return points_process(data, levels, x_t, label=label, notes=notes)
+        colour = None if label is None else class_colours(label, len(data.label_names))
+        return _strip(data)(levels, x_t, colour=colour, notes=notes)
     domain = domain_of(data)
     title, scales = seen(levels)
     shown = {f"{data.name}: {title}": [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)]}
     names = [] if label is None else _names(data, label)
     return image_process(shown, [_lines(level) for level in levels], notes, names, domain=domain)
+
+
+def _strip(data: Data) -> Callable[..., Figure]:
+    """Return how points are drawn at one noise level after another: on a line, or in the plane of the first two x."""
+    return line_strip if data.shape == (1,) else process_strip
 
 
 def film_frames(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,10 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from toydiff.viz.style import (
-    DATA_COLOUR,
-    INK,
-    MUTED,
-    SAMPLE_COLOUR,
     SMALL,
     TEXT,
     Array,
@@ -31,6 +28,7 @@ from toydiff.viz.style import (
     new_figure,
     robust_limits,
     set_limits,
+    theme,
 )
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -53,14 +51,26 @@ def dots(ax: Axes, x: Array, colour: str | Array, pair: tuple[int, int] = (0, 1)
     )
 
 
-def _histogram(ax: Axes, x: Array, bounds: tuple[float, float], colour: str, bins: int = 60) -> None:
-    finite = x[np.isfinite(x)]
-    if finite.size == 0:
-        return
-    height, edges = np.histogram(finite, bins=bins, range=bounds)
-    density = height / (finite.size * np.diff(edges))  # of all points, also of those beyond the bounds
-    ax.stairs(density, edges, fill=True, color=colour, alpha=0.30)
-    ax.stairs(density, edges, color=colour, linewidth=1.6)
+def histogram(
+    ax: Axes, x: Array, bounds: tuple[float, float], colour: str | Array, bins: int = 60, upright: bool = True
+) -> None:
+    """Draw the density of (N,) values, or where `colour` is (N, 3) that of each class, as large as its share.
+
+    All points count, also those beyond the bounds. Upright, values lie along x; else along y.
+    """
+    finite = np.isfinite(x)
+    total, way = np.count_nonzero(finite), "vertical" if upright else "horizontal"
+    parts = [(colour, finite)] if isinstance(colour, str) else _by_colour(colour, finite)
+    for shade, rows in parts:
+        height, edges = np.histogram(x[rows], bins=bins, range=bounds)
+        density = height / (max(total, 1) * np.diff(edges))
+        ax.stairs(density, edges, fill=True, color=shade, alpha=0.30, orientation=way)
+        ax.stairs(density, edges, color=shade, linewidth=1.6, orientation=way)
+
+
+def _by_colour(colour: Array, among: Array) -> list[tuple[Any, Array]]:
+    """Return (colour, which rows have it) for each of the colours (N, 3)."""
+    return [(tuple(shade), (colour == shade).all(axis=1) & among) for shade in np.unique(colour, axis=0)]
 
 
 def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) -> None:
@@ -69,7 +79,7 @@ def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) ->
     inside = ((points >= low[: points.shape[1]]) & (points <= high[: points.shape[1]])).all(axis=1)
     if (share := np.count_nonzero(~inside) / max(len(points), 1)) > least:
         words = f"{share:.2%} outside"
-        ax.text(0.99, 0.99, words, ha="right", va="top", fontsize=SMALL, color=MUTED, transform=ax.transAxes)
+        ax.text(0.99, 0.99, words, ha="right", va="top", fontsize=SMALL, color=theme().muted, transform=ax.transAxes)
 
 
 def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:
@@ -79,6 +89,7 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
     hidden without a word, so each panel says which share of its points lies outside.
     """
     dimension = sets[0][0].shape[1]
+    where = f" of {dimension}" if dimension > 3 else ""
     rows = [(0, 0)] if dimension == 1 else list(combinations(range(min(dimension, 3)), 2))
     tall = 3.4 if dimension == 1 else 4.6
     figure = new_figure(4.6 * len(sets) + (1.3 if legend else 0), tall * len(rows))
@@ -88,17 +99,17 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
         for k, (points, title, colour) in enumerate(sets):
             ax, heading = axes[i, k], title if i == 0 else ""
             if dimension == 1:
-                _histogram(ax, points[:, 0], box[:2], colour if isinstance(colour, str) else SAMPLE_COLOUR)
+                histogram(ax, points[:, 0], box[:2], colour)
                 ax.set_xlim(box[0], box[1])
                 ax.set_ylim(bottom=0)
                 dress(ax, heading, "x", "density" if k == 0 else "")
             else:
                 dots(ax, points, colour, pair)
                 set_limits(ax, box)
-                dress(ax, heading, coordinate(pair[0]), coordinate(pair[1]) if k == 0 else "")
+                dress(ax, heading, coordinate(pair[0]), f"{coordinate(pair[1])}{where}" if k == 0 else "")
             note_outside(ax, points[:, list(pair[:dimension])], box)
     if legend:
-        figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=INK)
+        figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=theme().ink)
     return figure
 
 
@@ -118,14 +129,14 @@ def scatter(
     label: ArrayLike | None = None,
     names: Sequence[str] = (),
     limits: Limits | None = None,
-    colour: str = SAMPLE_COLOUR,
+    colour: str | None = None,
 ) -> Figure:
     """Draw (N, D) points: a histogram for D = 1, a scatter with equal axes for 2, pairs of the first three beyond.
 
     `label`, (N,) integers, colours the points by class; `names` adds a legend, and makes the label beyond them "none".
     """
     points = as_points(x)
-    shade = colour if label is None else class_colours(label, len(names) or None)
+    shade = colour or theme().blue if label is None else class_colours(label, len(names) or None)
     return _panels([(points, title, shade)], limits, _legend(names, label) if label is not None else [])
 
 
@@ -147,7 +158,7 @@ def samples_beside(
     )
     shades: list[str | Array] = [
         plain if label is None else class_colours(label, classes)
-        for plain, label in zip((DATA_COLOUR, SAMPLE_COLOUR), labels, strict=True)
+        for plain, label in zip((theme().data, theme().blue), labels, strict=True)
     ]
     coloured = any(label is not None for label in labels)
     sets = list(zip((as_points(data), as_points(samples)), titles, shades, strict=True))
@@ -161,14 +172,16 @@ def marginals(data: ArrayLike, samples: ArrayLike, titles: tuple[str, str] = ("d
     figure = new_figure(4.6 * count, 3.4)
     for k, ax in enumerate(figure.subplots(1, count, squeeze=False)[0]):
         bounds = interval(left[:, k], margin=0.2)
-        _histogram(ax, left[:, k], bounds, DATA_COLOUR)
-        _histogram(ax, right[:, k], bounds, SAMPLE_COLOUR)
+        histogram(ax, left[:, k], bounds, theme().data)
+        histogram(ax, right[:, k], bounds, theme().blue)
         ax.set_xlim(bounds)
         ax.set_ylim(0, ax.get_ylim()[1] * 1.05)
         dress(ax, "", coordinate(k), "density" if k == 0 else "")
     handles = [
         Line2D([], [], color=colour, linewidth=3, label=title)
-        for title, colour in zip(titles, (DATA_COLOUR, SAMPLE_COLOUR), strict=True)
+        for title, colour in zip(titles, (theme().data, theme().blue), strict=True)
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=TEXT, labelcolor=INK)
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=TEXT, labelcolor=theme().ink
+    )
     return figure

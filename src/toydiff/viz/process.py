@@ -14,15 +14,9 @@ from matplotlib.figure import Figure
 from toydiff.schedules import Level
 from toydiff.viz.points import coordinate, dots, note_outside
 from toydiff.viz.style import (
-    DATA_COLOUR,
-    HAIRLINE,
-    INK,
-    MUTED,
-    SAMPLE_COLOUR,
     SMALL,
     TEXT,
     TITLE,
-    VERMILION,
     Array,
     ArrayLike,
     Limits,
@@ -35,10 +29,13 @@ from toydiff.viz.style import (
     new_figure,
     robust_limits,
     set_limits,
+    theme,
 )
 
-TIME_COLOURS = ListedColormap(hue_colours(np.linspace(0.68, 0.14, 256)))
-"""From clean, blue, through green to noise, orange; no end so light that a thin line would vanish on white."""
+
+def time_colours() -> ListedColormap:
+    """Return colours from clean, blue, through green to noise, orange: no end in which a thin line would vanish."""
+    return ListedColormap(hue_colours(np.linspace(0.68, 0.14, 256)))
 
 
 def planar(x: ArrayLike) -> Array:
@@ -90,7 +87,8 @@ def process_strip(
     upper = [planar(as_points(x) / (scale if divided else 1.0)) for x, scale in zip(x_t, scales, strict=True)]
     rows = [upper] if x0 is None else [upper, [planar(each) for each in x0]]
     names = ["x_t / √(α² + σ²)" if divided else "x_t", "estimate of x_0"]
-    names = [name.replace("_t", "ₜ").replace("_0", "₀") for name in names]
+    where = f"\nx₁ and x₂ of {more}" if (more := as_points(x_t[0]).shape[1]) > 2 else ""
+    names = [name.replace("_t", "ₜ").replace("_0", "₀") + where for name in names]
     cleanest = min(range(len(levels)), key=lambda k: float(-levels[k].log_snr))
     shade = angle_colours(rows[-1][cleanest]) if colour is None else colour
     box = limits or _process_limits(rows)
@@ -104,10 +102,10 @@ def process_strip(
             frame_only(ax)
             note_outside(ax, points, box, least=0.01)
             if i == 0:
-                ax.set_title(level_caption(levels[k]), fontsize=TEXT, color=INK, pad=6)
-        axes[i, 0].set_ylabel(names[i], fontsize=TEXT, color=MUTED)
+                ax.set_title(level_caption(levels[k]), fontsize=TEXT, color=theme().ink, pad=6)
+        axes[i, 0].set_ylabel(names[i], fontsize=TEXT, color=theme().muted)
     for ax, note in zip(axes[-1], notes, strict=bool(notes)):
-        ax.set_xlabel(note, fontsize=SMALL, color=MUTED)
+        ax.set_xlabel(note, fontsize=SMALL, color=theme().muted)
     return figure
 
 
@@ -130,11 +128,11 @@ def trajectories(x_t: ArrayLike, times: Sequence[float], limits: Limits | None =
     scale = Normalize(min(0.0, float(t.min())), max(1.0, float(t.max())))
     crowd = max(paths.shape[1], 1) ** 0.5
     lines = LineCollection(
-        list(segments.reshape(-1, 2, 2)), cmap=TIME_COLOURS, norm=scale, array=when.ravel(),
+        list(segments.reshape(-1, 2, 2)), cmap=time_colours(), norm=scale, array=when.ravel(),
         linewidths=float(np.clip(12 / crowd, 0.35, 1.6)), alpha=float(np.clip(9 / crowd, 0.3, 0.9)),
     )  # fmt: skip
     ax.add_collection(lines)
-    ax.scatter(paths[-1, :, 0], paths[-1, :, 1], s=8, color=INK, linewidths=0, zorder=3)
+    ax.scatter(paths[-1, :, 0], paths[-1, :, 1], s=8, color=theme().ink, linewidths=0, zorder=3)
     if on_line:
         ax.set_xlim(scale.vmax, scale.vmin)
         low, high = robust_limits(paths[..., 1].reshape(-1, 1), pair=(0, 0))[:2]
@@ -143,10 +141,10 @@ def trajectories(x_t: ArrayLike, times: Sequence[float], limits: Limits | None =
     else:
         set_limits(ax, limits or robust_limits(paths[0], paths[-1], margin=0.08))
         dress(ax, title, coordinate(0), coordinate(1))
-    bar = figure.colorbar(ScalarMappable(scale, TIME_COLOURS), ax=ax, shrink=0.8, aspect=28, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(scale, time_colours()), ax=ax, shrink=0.8, aspect=28, pad=0.02)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=MUTED, labelsize=SMALL, color=HAIRLINE)
-    bar.set_label("t", fontsize=TEXT, color=MUTED)
+    bar.ax.tick_params(colors=theme().muted, labelsize=SMALL, color=theme().hairline)
+    bar.set_label("t", fontsize=TEXT, color=theme().muted)
     return figure
 
 
@@ -162,16 +160,18 @@ def arrows(
     figure = new_figure(6.0, 6.0)
     ax = figure.subplots()
     if data is not None:
-        dots(ax, planar(data), HAIRLINE)
+        dots(ax, planar(data), theme().hairline)
     move = end - start
     ax.quiver(
-        *start.T, *move.T, angles="xy", scale_units="xy", scale=1, color=SAMPLE_COLOUR, alpha=0.75,
+        *start.T, *move.T, angles="xy", scale_units="xy", scale=1, color=theme().blue, alpha=0.75,
         width=0.0028, headwidth=4.5, headlength=5.5, headaxislength=5, zorder=2,
     )  # fmt: skip
-    ax.scatter(start[:, 0], start[:, 1], s=7, color=DATA_COLOUR, linewidths=0, zorder=3, label="xₜ")
-    ax.scatter(end[:, 0], end[:, 1], s=9, color=VERMILION, linewidths=0, zorder=4, label="estimate of x₀")
+    ax.scatter(start[:, 0], start[:, 1], s=7, color=theme().data, linewidths=0, zorder=3, label="xₜ")
+    ax.scatter(end[:, 0], end[:, 1], s=9, color=theme().vermilion, linewidths=0, zorder=4, label="estimate of x₀")
     set_limits(ax, limits or robust_limits(start, end, margin=0.08))
     dress(ax, title, coordinate(0), coordinate(1) if as_points(x_t).shape[1] > 1 else "")
-    ax.legend(loc="upper right", frameon=False, fontsize=SMALL, labelcolor=INK, markerscale=2, handletextpad=0.2)
+    ax.legend(
+        loc="upper right", frameon=False, fontsize=SMALL, labelcolor=theme().ink, markerscale=2, handletextpad=0.2
+    )
     ax.title.set_fontsize(TITLE)
     return figure

@@ -1,16 +1,20 @@
-"""One theme for every picture: colours that colour-blind readers can tell apart, text that is legible on a slide.
+"""One theme for every picture, on light paper or dark: colours that colour-blind readers can tell apart, legible text.
 
 Figures are plain `Figure` objects on an Agg canvas: no window, no global state, nothing to close.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
@@ -22,16 +26,64 @@ ArrayLike: TypeAlias = Array | torch.Tensor
 Limits: TypeAlias = tuple[float, float, float, float]
 """x_low, x_high, y_low, y_high."""
 
-PAPER = "#ffffff"
-INK = "#1f2933"
-MUTED = "#6b7683"
-HAIRLINE = "#d5dae0"
-# Okabe & Ito 2008, strongest on white first; their yellow is left out, it vanishes on paper
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
-PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "#4b4b4b")
-NO_CLASS = "#a3abb4"
-"""The label "none"."""
-DATA_COLOUR, SAMPLE_COLOUR = "#5f6b78", BLUE
+
+class Theme(NamedTuple):
+    """Colours for one kind of paper: `palette` are those of classes and curves, strongest first."""
+
+    paper: str
+    ink: str
+    muted: str
+    hairline: str
+    palette: tuple[str, ...]
+    data: str
+    """Real data beside samples, which take the palette's first."""
+    none: str
+    """The label "none"."""
+    lightness: float
+    """Of hues around the circle, in OKLab."""
+
+    @property
+    def blue(self) -> str:
+        return self.palette[0]
+
+    @property
+    def vermilion(self) -> str:
+        return self.palette[1]
+
+    @property
+    def green(self) -> str:
+        return self.palette[2]
+
+
+# Okabe & Ito 2008, whom colour-blind readers can tell apart: their yellow vanishes on white and their blue on black
+LIGHT = Theme(
+    "#ffffff", "#1f2933", "#6b7683", "#d5dae0",
+    ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#4b4b4b"),
+    data="#5f6b78", none="#a3abb4", lightness=0.64,
+)  # fmt: skip
+DARK = Theme(
+    "#12161b", "#e8ebee", "#9fa9b4", "#3b444e",
+    ("#56b4e9", "#e8702a", "#12b886", "#f0e442", "#d98bb8", "#e69f00", "#c3c9d0"),
+    data="#929eab", none="#6f7a86", lightness=0.74,
+)  # fmt: skip
+THEMES = {"light": LIGHT, "dark": DARK}
+_theme: ContextVar[Theme] = ContextVar("theme", default=LIGHT)
+
+
+def theme() -> Theme:
+    """Return the colours that everything is drawn with here and now."""
+    return _theme.get()
+
+
+@contextmanager
+def themed(name: str) -> Iterator[None]:
+    """Draw with the theme "light" or "dark" in the block; light everywhere else."""
+    before = _theme.set(THEMES[name])
+    try:
+        yield
+    finally:
+        _theme.reset(before)
+
 
 DPI = 150
 TITLE, TEXT, SMALL = 14, 12, 11
@@ -55,7 +107,7 @@ def as_points(x: ArrayLike) -> Array:
 def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
     """Return an empty figure of `width` × `height` inches with its own Agg canvas."""
     figure = Figure(
-        figsize=(width, height), dpi=dpi, facecolor=PAPER, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+        figsize=(width, height), dpi=dpi, facecolor=theme().paper, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     )
     FigureCanvasAgg(figure)
     return figure
@@ -85,21 +137,21 @@ def dress(ax: Axes, title: str = "", xlabel: str = "", ylabel: str = "", ticks: 
     """Give axes the theme: two hairlines, few ticks, quiet numbers."""
     ax.set_facecolor("none")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(HAIRLINE)
-    ax.tick_params(colors=MUTED, labelsize=SMALL, color=HAIRLINE, which="both")
+    ax.spines[["left", "bottom"]].set_color(theme().hairline)
+    ax.tick_params(colors=theme().muted, labelsize=SMALL, color=theme().hairline, which="both")
     for axis in (ax.xaxis, ax.yaxis):
         if axis.get_scale() == "linear":
             axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
-    ax.set_title(title, fontsize=TITLE, color=INK, pad=8)
-    ax.set_xlabel(xlabel, fontsize=TEXT, color=MUTED)
-    ax.set_ylabel(ylabel, fontsize=TEXT, color=MUTED)
+    ax.set_title(title, fontsize=TITLE, color=theme().ink, pad=8)
+    ax.set_xlabel(xlabel, fontsize=TEXT, color=theme().muted)
+    ax.set_ylabel(ylabel, fontsize=TEXT, color=theme().muted)
 
 
 def frame_only(ax: Axes) -> None:
     """Leave a hairline frame and no numbers: for small panels that share limits."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(True)
-    ax.spines[:].set_color(HAIRLINE)
+    ax.spines[:].set_color(theme().hairline)
 
 
 def set_limits(ax: Axes, limits: Limits) -> None:
@@ -143,7 +195,7 @@ def hue_colours(turns: Array) -> Array:
     which is what a colour-blind eye can follow.
     """
     angle = 2 * np.pi * np.asarray(turns, dtype=np.float64)
-    lightness = 0.64 + 0.09 * np.cos(angle - 1.9)
+    lightness = theme().lightness + 0.09 * np.cos(angle - 1.9)
     a, b = 0.135 * np.cos(angle), 0.135 * np.sin(angle)
     lms = (lightness[:, None] + np.stack([a, b], 1) @ [[0.3963, -0.1056, -0.0895], [0.2158, -0.0639, -1.2915]]) ** 3
     linear = lms @ [[4.0767, -1.2684, -0.0042], [-3.3077, 2.6098, -0.7034], [0.2310, -0.3413, 1.7076]]
@@ -165,9 +217,9 @@ def angle_colours(x: ArrayLike) -> Array:
 
 def class_palette(classes: int) -> Array:
     """Return (classes + 1, 3) colours, grey for "none" the last: the theme's, or hues if there are more classes."""
-    theme = np.array([[int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)] for colour in (*PALETTE, NO_CLASS)])
-    colours = theme[:classes] if classes <= len(PALETTE) else hue_colours(np.arange(classes) / classes)
-    return np.concatenate([colours, theme[-1:]])
+    known = np.array([to_rgb(colour) for colour in (*theme().palette, theme().none)])
+    colours = known[:classes] if classes < len(known) else hue_colours(np.arange(classes) / classes)
+    return np.concatenate([colours, known[-1:]])
 
 
 def class_colours(label: ArrayLike, classes: int | None = None) -> Array:

@@ -1,0 +1,58 @@
+"""SIGINT and SIGTERM: training finishes its step and saves; everything else tidies up and leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+
+class Left(BaseException):
+    """A signal has come while something was made that can be made again; no `except Exception` may swallow it."""
+
+
+class Signals:
+    """What arrives while training: `stop` is the first signal, a second one leaves at once."""
+
+    def __init__(self) -> None:
+        self.stop: int | None = None
+        self._leavable = False
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Note signals instead of dying of them while the block runs."""
+        old = {number: signal.signal(number, self._arrived) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def leavable(self) -> Iterator[None]:
+        """Let a signal, also one that has come already, end the block by raising `Left`."""
+        try:
+            self._leavable = True
+            if self.stop is not None:
+                raise Left
+            yield
+        finally:
+            self._leavable = False
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        if self.stop is not None:
+            leave(number, frame)
+        self.stop = number
+        if self._leavable:
+            raise Left
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """Leave at once, through every `finally`: files half written are removed. Exit code 130 or 143."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    with suppress(OSError):  # print may be in the middle of another line
+        os.write(2, b"terminated\n")
+    raise SystemExit(128 + number)

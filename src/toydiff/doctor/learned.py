@@ -1,0 +1,192 @@
+"""Checks of what a network has learned: against the exact denoiser, its average, its units, and its own history."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from toydiff.denoiser import Denoiser
+from toydiff.doctor import configured
+from toydiff.doctor.finding import Finding, graded, not_applicable, short
+from toydiff.doctor.patient import Patient, nats
+from toydiff.training import Validator
+
+CONSTANT = 1e-6
+"""A unit whose deviation is less than this share of its layer's RMS never changes."""
+
+
+def levels(patient: Patient) -> Finding:
+    """Check the network's loss at each noise level against the least there is: that of the exact denoiser.
+
+    E‖x̂_0 − x_0‖² − E‖x̂_0* − x_0‖² = E‖x̂_0 − x̂_0*‖², on held-out data; ½ ∫ of it dSNR bounds KL(data‖model) in nats
+    (Song et al. 2021, "Maximum likelihood training", theorem 1). Where no exact denoiser is known, the best linear one
+    is the yardstick: σ_d² sigma²/(alpha² σ_d² + sigma²) a coordinate (Wiener), which any network should beat.
+    """
+    if not patient.trained:
+        return not_applicable("levels", "not trained yet: there is no network to compare")
+    if patient.exact is None:
+        return _against_linear(patient)
+    points = patient.excess
+    total = nats(points)
+    worst, most = max(points, key=lambda point: point[1])
+    numbers = {"nats": total, "worst_log_snr": worst, "worst_excess": most}
+    said = (
+        f"beside the exact denoiser the loss costs {short(total)} nats of KL at most; the most at log-SNR {worst:.1f} "
+        f"(sigma/alpha = {math.exp(-worst / 2):.2g}), {short(most)} a unit"
+    )
+    verdict = graded(total, 0.5, 2.0)
+    fix = ""
+    if verdict != "ok":
+        fix = f"Train longer or wider, or see more of log-SNR {worst:.0f} in training (density, weight)."
+        if patient.run.data.n is not None:
+            fix = f"{patient.run.data.n:,} data may be too few: more of them (--samples), or stop earlier. {fix}"
+    return Finding("levels", verdict, said, numbers, fix)
+
+
+def _against_linear(patient: Patient) -> Finding:
+    run, sd = patient.run, patient.run.sigma_data
+    grid = [level for level in run.levels()[:-1] if bool(level.log_snr.isfinite())]
+    x0 = (patient.held_out.x - patient.model.shift) / patient.model.scale
+    eps, label = patient.noise(len(x0)), patient.held_out.label if patient.model.conditional else None
+    ratios = []
+    with torch.no_grad():
+        for level in grid[:: max(1, math.ceil(len(grid) / 8))]:
+            x0_hat = patient.model.denoiser(level.alpha * x0 + level.sigma * eps, level, label)
+            linear = sd**2 * level.sigma**2 / (level.alpha**2 * sd**2 + level.sigma**2)
+            ratios.append((float((x0_hat - x0).double().square().mean() / linear), float(level.log_snr)))
+    ratio, worst = max(ratios)
+    numbers = {"over_linear": ratio, "worst_log_snr": worst}
+    said = (
+        f"there is no exact denoiser to compare with; beside the best linear one the loss of x0 is at worst "
+        f"{ratio:.2f} of its (at log-SNR {worst:.1f})"
+    )
+    verdict = graded(ratio, 1.1, 2.0)
+    fix = f"Train longer, or see more of log-SNR {worst:.0f} in training (density, weight)."
+    return Finding("levels", verdict, said, numbers, fix * (verdict != "ok"))
+
+
+def average(patient: Patient) -> Finding:
+    """Check the averaged weights against the raw ones: an average that lags is the worse of the two.
+
+    Compared by the bound on KL where the exact denoiser is known, else by the loss on held-out data.
+    """
+    foretold = configured.average(patient.run)
+    if patient.raw is None or patient.run.training.ema.half_life == 0:
+        return foretold
+    if patient.exact is not None:
+        what, by = "KL bound", [nats(patient.excess), nats(patient.excess_of(patient.raw))]
+        slack, numbers = 0.1, {"averaged_nats": by[0], "raw_nats": by[1]}
+    else:
+        run = patient.run
+        validator = Validator(run.data, run.training, n=256, seed=run.seed, device=patient.model.device)
+        assert isinstance(patient.model.denoiser, Denoiser)
+        what, by = "loss", [validator(weights, batch_size=64).loss for weights in (patient.model.denoiser, patient.raw)]
+        slack, numbers = 0.02 * by[1], {"averaged_loss": by[0], "raw_loss": by[1]}
+    behind = (by[0] - slack) / max(by[1], 1e-12)
+    verdict = configured.worst(graded(behind, 1.2, 3.0), foretold.verdict)
+    said = f"{foretold.words}; {what} {short(by[0])} averaged, {short(by[1])} raw"
+    fix = "The average lags: sample with --weights raw, or train longer, or take a smaller training.ema.half_life."
+    if verdict == foretold.verdict:
+        fix = foretold.fix
+    return Finding("average", verdict, said, {**foretold.numbers, **numbers}, fix)
+
+
+def units(patient: Patient) -> Finding:
+    """Check that weights are finite and units alive: one that answers the same to all data at all levels is lost.
+
+    A ReLU whose input has become negative everywhere has no gradient to come back by (Lu et al. 2020, "Dying ReLU").
+    """
+    if not patient.trained:
+        return not_applicable("units", "not trained yet: there is no network to look into")
+    denoiser = patient.model.denoiser
+    assert isinstance(denoiser, Denoiser)
+    bad = sum(int((~p.isfinite()).sum()) for p in denoiser.parameters())
+    if bad:
+        fix = "Take another checkpoint; then a smaller --lr, or training.clip=1."
+        return Finding("units", "problem", f"{bad:,} weights are not finite", {"not_finite": bad}, fix)
+    alive = _alive(patient, denoiser)
+    total, dead = len(alive), int((~alive).sum())
+    share = dead / max(total, 1)
+    verdict = graded(share, 0.1, 0.5)
+    said = f"{dead:,} of {total:,} units never change over data at all levels; every weight is finite"
+    fix = "Lower --lr, or take network.activation=silu: dead units do not come back."
+    return Finding("units", verdict, said, {"dead": dead, "units": total}, fix * (verdict != "ok"))
+
+
+def _alive(patient: Patient, denoiser: Denoiser) -> Tensor:
+    """Return for each unit, layer by layer, whether its answers to held-out data at several levels differ."""
+    moments: dict[tuple[int, int], list[Tensor]] = {}
+    calls = 0
+
+    def remember(module: nn.Module, given: object, output: Tensor) -> None:
+        nonlocal calls
+        values = output.detach().double()
+        values = values.transpose(0, 1).flatten(1)  # (units, everything else)
+        key = (calls, len(values))
+        moments.setdefault(key, []).append(torch.stack([values.amin(1), values.amax(1), values.square().mean(1)]))
+        calls += 1
+
+    kinds = (nn.ReLU, nn.SiLU, nn.GELU, nn.Conv2d, nn.GroupNorm)
+    last = getattr(denoiser.network, "last", None)
+    hooks = [m.register_forward_hook(remember) for m in denoiser.modules() if isinstance(m, kinds) and m is not last]
+    try:
+        x0 = (patient.held_out.x[:256] - patient.model.shift) / patient.model.scale
+        eps, label = patient.noise(len(x0)), None
+        if patient.model.conditional and patient.held_out.label is not None:
+            label = patient.held_out.label[:256]
+        with torch.no_grad():
+            for level in patient.run.levels()[:-1][:: max(1, patient.run.sampling.steps // 6)]:
+                calls = 0
+                denoiser(level.alpha * x0 + level.sigma * eps, level, label)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    alive = []
+    for seen in moments.values():
+        low, high, square = torch.stack(seen, 1)
+        size = square.mean().sqrt()
+        alive.append(high.amax(0) - low.amin(0) > CONSTANT * size)
+    return torch.cat(alive) if alive else torch.ones(0, dtype=torch.bool)
+
+
+def learning(patient: Patient) -> Finding:
+    """Check the learning rate by the run's own metrics: spikes, steps clipped nearly always, or a loss still falling.
+
+    A loss that jumps over twice its running median says that steps are too long; one that still falls by a tenth in
+    the last fifth of the run, that they were too short or too few.
+    """
+    foretold = configured.rate(patient.run)
+    rows = [row for row in patient.metrics if "loss" in row and "grad_norm" in row]
+    if len(rows) < 20:
+        return foretold._replace(words=f"{foretold.words}; no metrics to judge it by")
+    losses = torch.tensor([row["loss"] for row in rows], dtype=torch.float64)
+    norms = torch.tensor([row["grad_norm"] for row in rows], dtype=torch.float64)
+    warm, span = len(rows) // 5, max(len(rows) // 10, 5)
+    around = losses.unfold(0, span, 1).median(1).values
+    around = torch.cat([around[:1].expand(len(losses) - len(around)), around])
+    spikes = float((losses[warm:] > 2 * around[warm:]).double().mean())
+    clip = patient.run.training.clip
+    clipped = 0.0 if clip is None else float((norms[warm:] > clip).double().mean())
+    fifth = max(len(rows) // 5, 4)
+    before, after = float(losses[-2 * fifth : -fifth].median()), float(losses[-fifth:].median())
+    falling = (before - after) / max(abs(before), 1e-12)
+    validated = [row["validation"] for row in patient.metrics if "validation" in row]
+    rising = validated[-1] / max(min(validated), 1e-12) - 1 if len(validated) > 2 else 0.0
+    numbers = {**foretold.numbers, "spikes": spikes, "clipped": clipped, "falling": falling, "rising": rising}
+    said = (
+        f"{foretold.words}; over the last fifth the loss changed by {-falling:+.1%}; "
+        f"{spikes:.1%} of losses are spikes, {clipped:.0%} of gradients clipped"
+    )
+    high = configured.worst(graded(spikes, 0.01, 0.1), graded(clipped, 0.9, 1.0), graded(rising, 0.1, 0.5))
+    if high != "ok":
+        if rising > 0.1:
+            said += f"; the validation loss ended {rising:.0%} above its best"
+        fix = f"Lower it: --lr {short(patient.run.training.optimizer.lr / 3)}."
+        if rising > 0.1 and patient.run.data.n is not None:
+            fix = f"The network learns its {patient.run.data.n:,} data by heart: more data, or fewer steps. {fix}"
+        return Finding("learning rate", configured.worst(high, foretold.verdict), said, numbers, fix)
+    slow = graded(falling, 0.1, 0.4)
+    fix = f"Train longer, or try --lr {short(patient.run.training.optimizer.lr * 3)}." if slow != "ok" else foretold.fix
+    return Finding("learning rate", configured.worst(slow, foretold.verdict), said, numbers, fix)

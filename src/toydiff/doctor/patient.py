@@ -1,0 +1,186 @@
+"""Patient: a model with what the checks share: its samples, real data beside them, and what their distance means."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toydiff.config import Run
+from toydiff.data import Batch
+from toydiff.denoiser import Denoiser
+from toydiff.editing import Edit
+from toydiff.errors import ToydiffError
+from toydiff.metrics.floors import floor
+from toydiff.metrics.points import sliced_w2
+from toydiff.metrics.scores import Floor
+from toydiff.oracle import ExactDenoiser
+from toydiff.runs import Loaded
+from toydiff.training import streams
+
+distance = partial(sliced_w2, projections=64)
+"""How far two sets of samples lie apart: 64 directions are enough to judge by, and leave time for the rest."""
+POINTS, IMAGES = 2000, 64
+FEWEST = 16
+MORE = 4
+"""How many times more steps are better ones."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A model to examine: the averaged weights (or an exact denoiser in their place), the raw ones, and its metrics.
+
+    `seconds` is about as long as its samples may take in all: where that is short, there are fewer of them.
+    """
+
+    model: Loaded
+    raw: Denoiser | None = None
+    metrics: Sequence[dict[str, Any]] = ()
+    seconds: float = 20.0
+    absent: bool = False
+    """There is nothing to sample from: not trained, and no exact denoiser either."""
+
+    @property
+    def run(self) -> Run:
+        return self.model.config
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is a network."""
+        return isinstance(self.model.denoiser, Denoiser)
+
+    @cached_property
+    def n(self) -> int:
+        """How many samples there is time for; 0 if for too few to judge."""
+        most = IMAGES if self.run.data.pictorial else POINTS
+        x = self.noise(most)
+        level, label = self.run.levels()[0], self._labels(most)
+        denoise = self.model.denoise(label)
+        with torch.no_grad():
+            denoise(x[:2], level) if label is None else None  # loads libraries
+            began = time.perf_counter()
+            denoise(x, level)
+        walked = 2 * self.run.sampling.steps + (self.more_steps or 0)  # the samples, and those from the true x_T
+        asked = (self.run.sampling.sampler.evaluations or 6) * walked
+        affordable = int(most * self.seconds / max(asked * (time.perf_counter() - began), 1e-9))
+        n = min(most, affordable)
+        return n if n >= FEWEST else 0
+
+    @property
+    def why_no_samples(self) -> str:
+        """Why there are no samples to judge, "" if there are."""
+        if self.absent:
+            return "there is nothing to sample from yet"
+        return "" if self.n else "sampling as configured would take too long here"
+
+    @property
+    def more_steps(self) -> int | None:
+        """Four times the steps, or all that the schedule has; None if that is hardly more, or a tolerance decides."""
+        sampling = self.run.sampling
+        more = MORE * sampling.steps
+        if (knots := self.run.schedule.knot_times) is not None:
+            more = min(more, int((knots <= (sampling.start or 1.0) + 1e-9).sum()))
+        return None if sampling.sampler.evaluations is None or more < 1.5 * sampling.steps else more
+
+    def noise(self, n: int) -> Tensor:
+        """Return standard normals (n, *shape) in the place of x_t."""
+        return streams.normal(self.run.data.shape, seed=0, stream="doctor", index=torch.arange(n))
+
+    def _labels(self, n: int) -> Tensor | None:
+        return self.model.labels(None, torch.arange(n))
+
+    @cached_property
+    def real(self) -> Batch:
+        """Fresh data, as many as there are samples."""
+        return self.run.data.draw(self.n, streams.generator(self.run.seed, "doctor real"))
+
+    @cached_property
+    def held_out(self) -> Batch:
+        """More fresh data, which training has not seen."""
+        n = 256 if self.run.data.pictorial else 1000
+        return self.run.data.draw(n, streams.generator(self.run.seed, "doctor held out"))
+
+    @cached_property
+    def samples(self) -> Tensor:
+        """Samples as the configuration makes them, in data units."""
+        return self.model.sample(self.n).x
+
+    @cached_property
+    def from_true_x_T(self) -> Tensor:
+        """Samples with the same noise, begun from alpha · x_0 + sigma · eps of real data x_0."""
+        begin = self.run.sampling.start or 1.0
+        true = self.run.data.draw(self.n, streams.generator(self.run.seed, "doctor true start"))
+        label = true.label if self.model.conditional else None
+        edit = Edit(init=true.x, strength=begin)
+        frames, _ = self.model.frames(torch.arange(self.n), edit=edit, label=label)
+        return frames[-1].x
+
+    def samples_in(self, steps: int) -> Tensor:
+        """Return samples of the same seeds in so many steps."""
+        sampling = self.run.sampling.model_copy(update={"steps": steps})
+        other = replace(self.model, config=self.run.model_copy(update={"sampling": sampling}))
+        return other.sample(self.n).x
+
+    @cached_property
+    def floor(self) -> Floor:
+        """Sliced W2 between two fresh draws of real data, as many as there are samples."""
+        return floor(distance, self.run.data, self.n)
+
+    @cached_property
+    def exact(self) -> ExactDenoiser | None:
+        """The exact denoiser of the data in the model's units; None where there is none, or noise hangs on the data."""
+        if not self.run.training.coupling.tweedie:
+            return None
+        try:
+            return self.run.data.exact().affine(self.model.shift.double(), self.model.scale)
+        except ToydiffError:
+            return None
+
+    def nats_between(self, x: Tensor, y: Tensor) -> tuple[float, float] | None:
+        """Return the mean of log p(x) − log p(y) and its standard error, for pairs of samples; None where p is unknown.
+
+        p is the data's density: 0 on average if both follow the same law, below 0 if x lies where there are no data.
+        """
+        try:
+            difference = (self.run.data.log_prob(x) - self.run.data.log_prob(y)).double()
+        except ToydiffError:
+            return None
+        difference = difference.clamp(-100, 100)  # a box has an outside
+        return float(difference.mean()), float(difference.std()) / math.sqrt(len(x))
+
+    @cached_property
+    def excess(self) -> list[tuple[float, float]]:
+        """[(log-SNR, excess)] of the averaged weights; see `excess_of`."""
+        return self.excess_of(self.model.denoiser)
+
+    def excess_of(self, denoiser: Any, most: int = 16) -> list[tuple[float, float]]:
+        """Return [(log-SNR, ½ SNR E‖x̂_0 − x̂_0*‖²)] at levels of the sampling grid, cleanest last, x̂_0* exact.
+
+        E‖x̂_0 − x̂_0*‖² is how far the loss lies above the least possible one, and the integral over log-SNR bounds
+        KL(data‖model) in nats (Song et al. 2021, "Maximum likelihood training", theorem 1; Kingma et al. 2021).
+        """
+        assert self.exact is not None
+        grid = [level for level in self.run.levels()[:-1] if bool(level.log_snr.isfinite())]
+        picked = sorted({round(k * (len(grid) - 1) / (most - 1)) for k in range(most)}) if len(grid) > 1 else [0]
+        x0 = (self.held_out.x - self.model.shift) / self.model.scale
+        eps, label = self.noise(len(x0)), self.held_out.label if self.model.conditional else None
+        points = []
+        with torch.no_grad():
+            for level in (grid[k] for k in picked):
+                x = level.alpha * x0 + level.sigma * eps
+                away = denoiser(x, level, label).double() - self.exact(x, level, label).double()
+                squared = float(away.square().flatten(1).sum(1).mean())
+                points.append((float(level.log_snr), squared * float(level.snr) / 2))
+        return points
+
+
+def nats(points: list[tuple[float, float]]) -> float:
+    """Return the integral of `excess` over log-SNR, by trapezoids."""
+    x, y = (torch.tensor(column, dtype=torch.float64) for column in zip(*points, strict=True))
+    return float(torch.trapezoid(y, x)) if len(x) > 1 else math.nan

@@ -1,0 +1,139 @@
+"""Checks of what comes out: samples begun from the true x_T, made in more steps, beside data, and copied ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from toydiff.doctor import configured
+from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short
+from toydiff.doctor.patient import Patient, distance
+from toydiff.metrics.floors import floor
+from toydiff.metrics.scores import Floor
+
+NATS = (0.1, 0.4)
+"""Nats of −log p from which a difference is a warning, and a problem."""
+
+
+def start(patient: Patient) -> Finding:
+    """Check what beginning from the prior costs: samples of it beside samples of the true x_T = alpha x_0 + sigma eps.
+
+    Both have the same noise; their distance is what is lost by forgetting x_0 (Lin et al. 2023), beside its floor.
+    """
+    foretold = configured.start(patient.run)
+    if reason := patient.why_no_samples:
+        return foretold._replace(words=f"{foretold.words}; not measured: {reason}")
+    if not patient.run.training.coupling.tweedie:
+        return foretold._replace(words=f"{foretold.words}; x_T is not known where noise is coupled to the data")
+    real, base = patient.real.x, patient.floor
+    gap = distance(patient.samples, patient.from_true_x_T)
+    prior, true = distance(patient.samples, real), distance(patient.from_true_x_T, real)
+    numbers = {**foretold.numbers, "gap": gap, "from_prior": prior, "from_true_x_T": true, **_floor(base, gap, patient)}
+    verdict, nats = _with_nats(patient, patient.samples, patient.from_true_x_T, graded(base.z(gap), 3, 10), numbers)
+    said = (
+        f"{foretold.words}; samples begun from the prior lie {short(gap)} from those begun from the true x_T "
+        f"({floor_words(base, patient.n)}){nats}; {short(prior)} and {short(true)} from the data"
+    )
+    fix = foretold.fix or configured.signal_fix(patient.run)
+    return Finding("start", verdict, said, numbers, fix if verdict != "ok" else "")
+
+
+def steps(patient: Patient) -> Finding:
+    """Check whether the grid is fine enough: samples of the same seeds in four times the steps, beside the floor."""
+    run = patient.run
+    sampler, count = run.sampling.sampler, len(run.levels()) - 1
+    if reason := patient.why_no_samples:
+        return not_applicable("steps", reason)
+    if sampler.evaluations is None:
+        return not_applicable("steps", f"`{sampler.kind}` takes as many as its tolerance asks for")
+    if (more := patient.more_steps) is None:
+        return not_applicable("steps", f"{count} steps are all the schedule has, or nearly")
+    finer, base = patient.samples_in(more), patient.floor
+    gap = distance(patient.samples, finer)
+    numbers = {"gap": gap, "more": more, "steps": count, **_floor(base, gap, patient)}
+    verdict, nats = _with_nats(patient, patient.samples, finer, graded(base.z(gap), 3, 10), numbers)
+    said = f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.n)}){nats}"
+    fix = f"Sample with --steps {more}, or a sampler of higher order." if verdict != "ok" else ""
+    return Finding("steps", verdict, said, numbers, fix)
+
+
+def spread(patient: Patient) -> Finding:
+    """Check samples against data: the distance of the two, and the ratio of their widths, each beside its floor."""
+    if reason := patient.why_no_samples:
+        return not_applicable("spread", reason)
+    real, base = patient.real.x, patient.floor
+    away, ratio = distance(patient.samples, real), width_ratio(patient.samples, real)
+    usual = floor(width_ratio, patient.run.data, patient.n, seed=1)
+    off = abs(usual.z(ratio))
+    numbers = {"distance": away, "width": ratio, "width_z": off, **_floor(base, away, patient)}
+    narrow = graded(abs(ratio - 1), 0.05, 0.25) if off > 4 else "ok"
+    verdict = configured.worst(graded(base.z(away), 4, 15), narrow)
+    verdict, nats = _with_nats(patient, patient.samples, real, verdict, numbers)
+    said = (
+        f"samples are {ratio:.2f} ± {usual.sd:.2f} times as wide as data, {short(away)} from them "
+        f"({floor_words(base, patient.n)}){nats}"
+    )
+    fix = "See levels, start, sampler and steps for where it is lost." if verdict != "ok" else ""
+    return Finding("spread", verdict, said, numbers, fix)
+
+
+def memorisation(patient: Patient) -> Finding:
+    """Check for copies: how often a sample lies nearer to the training data than held-out data do.
+
+    P(d_sample < d_held-out) of the distances to the nearest training point is ½ for new data, 1 for copies; its
+    standard error is √((1/n + 1/m)/12) (Mann & Whitney 1947; Meehan et al. 2020).
+    """
+    run = patient.run
+    if run.data.n is None:
+        return not_applicable("memorisation", "training data are endless: nothing is seen twice")
+    if reason := patient.why_no_samples:
+        return not_applicable("memorisation", reason)
+    if not patient.trained:
+        return not_applicable("memorisation", "not trained yet")
+    training = run.data.fixed().x[:20_000].flatten(1)
+    ours, theirs = _nearest(patient.samples, training), _nearest(patient.real.x, training)
+    rank = torch.searchsorted(theirs.sort().values, ours).double() / len(theirs)  # held-out ones that are nearer
+    nearer = 1 - float(rank.mean())
+    error = ((1 / len(ours) + 1 / len(theirs)) / 12) ** 0.5
+    numbers = {"nearer": nearer, "z": (nearer - 0.5) / error, "n": len(training)}
+    verdict = graded(nearer - 3 * error, 0.6, 0.8)
+    said = (
+        f"a sample lies nearer to the {run.data.n:,} training data than a held-out one in {nearer:.0%} ± {error:.0%} "
+        "of pairs (new data 50 %, copies 100 %)"
+    )
+    fix = "More data (--samples), fewer steps, or a smaller network." if verdict != "ok" else ""
+    return Finding("memorisation", verdict, said, numbers, fix)
+
+
+def _floor(base: Floor, value: float, patient: Patient) -> dict[str, float]:
+    return {"floor": base.mean, "floor_sd": base.sd, "z": base.z(value), "n": patient.n}
+
+
+def _with_nats(
+    patient: Patient, x: Tensor, y: Tensor, verdict: Verdict, numbers: dict[str, float]
+) -> tuple[Verdict, str]:
+    """Return the verdict and words with what −log p of the data's density says of x beside y, noted in `numbers`.
+
+    It sees what a distance does not: samples a little off a thin curve.
+    """
+    if (found := patient.nats_between(x, y)) is None:
+        return verdict, ""
+    mean, error = found
+    numbers |= {"nats": -mean, "nats_error": error}
+    beyond = max(abs(mean) - 3 * error, 0)
+    return configured.worst(verdict, graded(beyond, *NATS)), f", {-mean:+.2f} ± {error:.2f} nats of −log p"
+
+
+def width_ratio(x: Tensor, y: Tensor) -> float:
+    """Return the ratio of root mean square deviations of two sets from their own means."""
+    return float((x - x.mean(0)).double().square().mean().sqrt() / (y - y.mean(0)).double().square().mean().sqrt())
+
+
+def _nearest(x: Tensor, points: Tensor) -> Tensor:
+    """Return each row's distance to the nearest point."""
+    return torch.cat([torch.cdist(rows, points).amin(1) for rows in torch.split(x.flatten(1), 500)])
+
+
+def floor_words(base: Floor, n: int) -> str:
+    """Say what the same score reads between real data."""
+    return f"sliced W2; floor {short(base.mean)} ± {short(base.sd)} at n = {n:,}"
