@@ -14,7 +14,7 @@ from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, ch
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
-from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
 from toydiff.names import data_source, find, runs_dir
 
@@ -138,7 +138,7 @@ def sample(
         from toydiff.viz.style import themed
 
         with themed(paper):
-            save_picture(out, drawing(loaded, samples, strip, threshold), text, size, dpi)
+            save_picture(out, drawing(loaded, samples, strip, threshold, talk), text, size, dpi)
     else:
         write(samples, start.seeds, out)
     talk.result(
@@ -174,7 +174,7 @@ def write(samples: Batch, seeds: Tensor, out: Path) -> None:
     (write_csv if out.suffix.lower() == ".csv" else write_npz)(out, samples, seeds)
 
 
-def drawing(loaded: Loaded, samples: Batch, frames: list[Frame], threshold: bool) -> Picture:
+def drawing(loaded: Loaded, samples: Batch, frames: list[Frame], threshold: bool, talk: Talk) -> Picture:
     """Return the picture of samples beside the data, or of the process that made them."""
     import torch
 
@@ -185,9 +185,13 @@ def drawing(loaded: Loaded, samples: Batch, frames: list[Frame], threshold: bool
         levels, x_t, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
         return process_picture(data, levels, x_t, x0, samples.label)
     few = len(samples.x) if data.pictorial else 2000  # fewer points would not show where the data lie
-    real = loaded.real(min(max(len(samples.x), few), 20_000), torch.Generator().manual_seed(0))
-    title = counted(len(samples.x), "sample")
-    return samples_picture(data, ("data", real), (title, samples), threshold=threshold)
+    sets = [(counted(len(samples.x), "sample"), samples)]
+    try:
+        real = loaded.real(min(max(len(samples.x), few), 20_000), torch.Generator().manual_seed(0))
+        sets.insert(0, ("data", real))
+    except ToydiffError as error:  # a file that has gone: a model samples without it
+        talk.warn(f"{error.message}: the samples are drawn without data beside them")
+    return samples_picture(data, *sets, threshold=threshold)
 
 
 def choose_output(output: Path | None, to: str | None, stem: str, formats: tuple[str, ...]) -> Path:

@@ -105,6 +105,10 @@ class Data(Spec):
         """Return n independent samples, a function of the (CPU) generator's state alone."""
         raise NotImplementedError
 
+    def outline(self, n: int) -> Tensor:
+        """Return n points that show where the data lie, (n, *shape), always the same ones: draws, if nothing else."""
+        return self.draw(n, torch.Generator().manual_seed(0)).x
+
     def fixed(self) -> Batch:
         """Return the n fixed samples; raises ConfigurationError for endless data."""
         if self.n is None:

@@ -38,14 +38,16 @@ def data_picture(data: Data, batch: Batch) -> Figure | Image.Image:
 
 
 def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = False) -> Figure | Image.Image:
-    """Draw titled sets of samples side by side: two of points, coloured by class, or as many of images as there are.
+    """Draw titled sets of samples side by side: one or two of points, coloured by class, or as many of images.
 
     Classes are told where the last set has labels. `threshold` adds a grid of the last set, black below the middle
     of the data's range and white above.
     """
     labelled = sets[-1][1].label is not None
     if not data.pictorial:
-        (one, first), (other, second) = sets
+        (one, first), (other, second) = sets[0], sets[-1]
+        if len(sets) == 1:
+            return scatter(first.x, one, first.label, data.label_names if labelled else ())
         labels = (first.label, second.label) if labelled else (None, None)
         return samples_beside(first.x, second.x, (one, other), labels, data.label_names if labelled else ())
     n = len(sets[-1][1].x)  # no more data than samples
@@ -105,7 +107,7 @@ def film_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames of a film of x_t: moving points, in limits that hold the data, or a grid of images."""
     if not data.pictorial:
-        real = data.draw(max(len(x_t[0]), 2000), torch.Generator().manual_seed(0)).x
+        real = data.outline(max(len(x_t[0]), 2000))
         colour = None if label is None else class_colours(label, len(data.label_names))
         limits = robust_limits(real, margin=0.25)
         return points_film(x_t, map(level_caption, levels), limits, colour, size=size, overlay=overlay)

@@ -83,31 +83,33 @@ def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) ->
 
 
 def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:
-    """Draw sets of (points, title, colour) side by side, a row for each pair of coordinates.
+    """Draw sets of (points, title, colour) side by side, a row for each pair of the first three coordinates.
 
     Limits are shared and, unless given, those of the first set: a stray sample must neither shrink the picture nor be
     hidden without a word, so each panel says which share of its points lies outside.
     """
     dimension = sets[0][0].shape[1]
     where = f" of {dimension}" if dimension > 3 else ""
-    rows = [(0, 0)] if dimension == 1 else list(combinations(range(min(dimension, 3)), 2))
-    tall = 3.4 if dimension == 1 else 4.6
-    figure = new_figure(4.6 * len(sets) + (1.3 if legend else 0), tall * len(rows))
-    axes = figure.subplots(len(rows), len(sets), squeeze=False, sharey="row")
-    for i, pair in enumerate(rows):
+    pairs = [(0, 0)] if dimension == 1 else list(combinations(range(min(dimension, 3)), 2))
+    tall, lying = 3.4 if dimension == 1 else 4.6, len(sets) == 1  # the pairs of a single set lie in a row
+    across, down = (len(pairs), 1) if lying else (len(sets), len(pairs))
+    figure = new_figure(4.6 * across + (1.3 if legend else 0), tall * down)
+    axes = figure.subplots(down, across, squeeze=False, sharey=not lying and "row")
+    for i, pair in enumerate(pairs):
         box = limits or robust_limits(sets[0][0], pair=pair, margin=0.18)
         for k, (points, title, colour) in enumerate(sets):
-            ax, heading = axes[i, k], title if i == 0 else ""
+            ax, heading = axes[k, i] if lying else axes[i, k], title if i == 0 else ""
             if dimension == 1:
                 histogram(ax, points[:, 0], box[:2], colour)
                 ax.set_xlim(box[0], box[1])
-                ax.set_ylim(bottom=0)
                 dress(ax, heading, "x", "density" if k == 0 else "")
             else:
                 dots(ax, points, colour, pair)
                 set_limits(ax, box)
                 dress(ax, heading, coordinate(pair[0]), f"{coordinate(pair[1])}{where}" if k == 0 else "")
             note_outside(ax, points[:, list(pair[:dimension])], box)
+    if dimension == 1:
+        axes[0, 0].set_ylim(bottom=0)  # when all are drawn: earlier, it would keep the others' tops out
     if legend:
         figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=theme().ink)
     return figure
