@@ -122,13 +122,13 @@ class Source(NamedTuple):
 
     kind: str
     path: str | None
-    count: int | None
+    samples: int | None
 
     @property
     def stem(self) -> str:
         """What an output that shows it is called by default."""
         name = self.kind if self.path is None else Path(self.path).stem or self.kind
-        return name if self.count is None else f"{name}-{self.count}"
+        return name if self.samples is None else f"{name}-{self.samples}"
 
 
 def data_source(name: str, *, counted: bool = False) -> Source:
@@ -157,10 +157,10 @@ def _data_or_exact(prefix: str, rest: str) -> Found:
     called = shown(source.kind if source.path is None else f"{source.kind}:{source.path}")
     if prefix == "data":
         return Found("data", rest, f"the data set {called}")
-    if source.count is None:
+    if source.samples is None:
         return Found("exact", rest, f"the exact denoiser of {called}")
-    why = f"the exact denoiser of {source.count:,} samples of {called}: it has memorised them, and gives back nothing else"
-    return Found("exact", rest, why)
+    known = f"{source.samples:,} samples of {called}: it has memorised them, and gives back nothing else"
+    return Found("exact", rest, f"the exact denoiser of {known}")
 
 
 def _path(name: str, runs: Path, latest: bool) -> Found | None:

@@ -10,7 +10,7 @@ import typer
 from toydiff.cli import options
 from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.fetch import fetch, verify
-from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output
+from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output, free_name
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError
@@ -28,9 +28,12 @@ app.command("fetch")(fetch)
 app.command("verify")(verify)
 
 DataName = Annotated[
-    str, typer.Argument(metavar="NAME", help="A data set, csv:points.csv, or a preset.", autocompletion=options.complete_data)
+    str,
+    typer.Argument(
+        metavar="NAME", help="A data set, csv:points.csv, or a preset.", autocompletion=options.complete_data
+    ),
 ]
-Number = Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
+Number = Annotated[int | None, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
 SHOWN = 5000
 """Points a picture shows."""
 IN_A_ROW, MOST_CLASSES = 10, 20
@@ -50,7 +53,7 @@ def list_(as_json: options.Json = False, debug: options.Debug = False) -> None:
 @options.guarded
 def show(
     name: DataName,
-    n: Annotated[int | None, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)] = None,
+    n: Number = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     forward: Annotated[bool, typer.Option("--forward", help="The data beside themselves at growing noise.")] = False,
     sets: options.Set = None,
@@ -109,7 +112,7 @@ def show(
 @options.guarded
 def export(
     name: DataName,
-    n: Number = 10_000,
+    n: Number = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     sets: options.Set = None,
     data_dir: options.DataDir = None,
@@ -119,15 +122,27 @@ def export(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Write samples of a data set: toydiff data export moons -n 1000 -o moons.csv"""
+    """Write samples of a data set, 10,000 or all: data export moons -o moons.csv, or shapes --to folder -o pictures"""
     talk = Talk(quiet=quiet, json=as_json)
-    out = choose_output(output, to, f"{check_name(name)}-data", ("npz", "csv"))
+    stem, pictures = f"{check_name(name)}-data", to == "folder"
+    out = (output or free_name(Path(stem))) if pictures else choose_output(output, to, stem, ("npz", "csv"))
     refuse_existing(out)
     check_writable(out)
-    batch, data = draw(name, n, seed, sets)
+    data = described(name, sets).data
+    if pictures and not (data.pictorial and data.shape[0] in (1, 3)):
+        raise ConfigurationError(f"a folder holds pictures, not samples of shape {data.shape}", "Write .npz instead.")
     from toydiff.arrays import write_csv, write_npz
+    from toydiff.training import streams
 
-    (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
+    n = n or min(10_000, data.available or 10_000)
+    batch = data.draw(n, streams.generator(seed, "data"))
+    if pictures:
+        from toydiff.viz.folder import save_folder
+        from toydiff.viz.overview import domain_of
+
+        save_folder(out, batch, data.label_names, domain_of(data))
+    else:
+        (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
     talk.result(
         f"{shown(out)}: {n:,} samples of {data.name}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},
@@ -138,7 +153,7 @@ def export(
 @options.guarded
 def stats(
     name: DataName,
-    n: Annotated[int | None, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)] = None,
+    n: Number = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     sets: options.Set = None,
     data_dir: options.DataDir = None,
@@ -180,8 +195,11 @@ def stats(
         "scale" if picture else "known_rms": data.scale,
         "entropy_nats": entropy,
         "duplicates": n - len({blake2b(row).digest() for row in batch.x.numpy()}),
+        "constant_pixels" if picture else "constant_columns": int((batch.x == batch.x[:1]).flatten(1).all(0).sum()),
         "classes": classes,
     }
+    if advice := data.advice:
+        talk.warn(advice)
 
     def number(value: object) -> str:
         if isinstance(value, list):
@@ -196,7 +214,7 @@ def stats(
 
 
 def check_name(name: str) -> str:
-    """Return what an output is called; raise ConfigurationError, before torch is imported, for no data set or preset."""
+    """Return what an output is called; raise ConfigurationError, before torch is imported, for an unknown data set."""
     name = name.removeprefix("data:")
     return name if name in preset_names() else data_source(name).stem
 
@@ -211,14 +229,6 @@ def row_a_class(data: Data, generator: Generator) -> Batch:
     fewest = min(IN_A_ROW, *(len(rows) for rows in there if len(rows)))
     rows = torch.cat([rows[:fewest] for rows in there])
     return batch._replace(x=batch.x[rows], label=batch.label[rows])
-
-
-def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data]:
-    """Return n samples of a data set (or of a preset's), with `--set noise=0.1` applied, and the data set."""
-    from toydiff.training import streams
-
-    data = described(name, sets).data
-    return data.draw(n, streams.generator(seed, "data")), data
 
 
 def described(name: str, sets: list[str] | None) -> Run:

@@ -103,6 +103,8 @@ def train(
 
     run, sources = resolved = resolve(layers)
     warn_of_idle(resolved, talk)
+    if advice := run.data.advice:
+        talk.warn(advice)
     if print_config:
         talk.result(to_toml(run, sources), run.model_dump(mode="json"))
         return

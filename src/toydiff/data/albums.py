@@ -28,7 +28,7 @@ _MEND = "Mend the file."
 
 
 def read_npz(path: str, names: tuple[str, ...]) -> Content:
-    """Return the images (or points) of an .npz, with their labels and the rows its `split` holds out, where it has them.
+    """Return the images (or points) of an .npz, with their labels and which of them its `split` holds out.
 
     Raises ToydiffError naming the array, and the row counted from 0, as numpy does.
     """
@@ -39,7 +39,8 @@ def read_npz(path: str, names: tuple[str, ...]) -> Content:
         raise ToydiffError(f"{file} holds {there}, and none of {', '.join(_IMAGES)}", "numpy.savez(file, images=…)")
     x = _samples(arrays[key], f"{key} in {file}")
     labels = next((key for key in _LABELS if key in arrays), None)
-    label, called = None, ()
+    label: torch.Tensor | None = None
+    called: tuple[str, ...] = ()
     if labels is not None:
         label, called = _labels(_column(arrays[labels], len(x), f"{labels} in {file}"), f"{labels} in {file}", names)
     held = None
@@ -65,7 +66,7 @@ def _samples(array: NDArray[Any], name: str) -> torch.Tensor:
         array = array[..., None]
     if array.shape[3] not in (1, 3, 4):
         array = array.transpose(0, 2, 3, 1)
-    n, height, width, channels = array.shape
+    _, height, width, channels = array.shape
     if channels not in (1, 3, 4) or min(height, width) < SMALLEST or max(height, width) > 4096:
         raise ToydiffError(
             f"{name}: images of {height} × {width} pixels and {channels} channels",
@@ -74,8 +75,8 @@ def _samples(array: NDArray[Any], name: str) -> torch.Tensor:
     if array.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(opaque(array).transpose(0, 3, 1, 2)))
     low, high = float(array.min()), float(array.max())
-    values = array.astype(np.float32)
-    if array.dtype.kind == "b" or (0 <= low and high <= 1):
+    values: NDArray[Any] = array.astype(np.float32)
+    if array.dtype.kind == "b" or (low >= 0 and high <= 1):
         values = 2 * values - 1
     elif low < -1 or high > 1:
         whole = array.dtype.kind in "iu"
@@ -101,7 +102,10 @@ def _column(array: NDArray[Any], n: int, name: str) -> NDArray[np.int64]:
     if array.shape not in ((n,), (n, 1)):
         raise ToydiffError(f"{name} has shape {array.shape}, and there are {n:,} samples", "Give one number a sample.")
     array = array.reshape(n)
-    if array.dtype.kind == "f" and (wrong := np.flatnonzero(~(np.abs(array) < 2**53) | (array != np.round(array)))).size:
+    if (
+        array.dtype.kind == "f"
+        and (wrong := np.flatnonzero(~(np.abs(array) < 2**53) | (array != np.round(array)))).size
+    ):
         raise ToydiffError(f"{name}[{wrong[0]}] is {array[wrong[0]]:g}, not a whole number", _MEND)
     return array.astype(np.int64)
 
@@ -112,7 +116,8 @@ def _labels(values: NDArray[np.int64], name: str, names: tuple[str, ...]) -> tup
         if (wrong := np.flatnonzero((values < 0) | (values >= len(names)))).size:
             row = wrong[0]
             raise ToydiffError(
-                f"{name}[{row}] is {values[row]}, and there are {len(names)} names", "Labels count from 0: see data.names."
+                f"{name}[{row}] is {values[row]}, and there are {len(names)} names",
+                "Labels count from 0: see data.names.",
             )
         return torch.from_numpy(values), names
     if (wrong := np.flatnonzero(values < 0)).size:

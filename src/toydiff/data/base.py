@@ -55,6 +55,11 @@ class Data(Spec):
         return self.kind
 
     @property
+    def advice(self) -> str:
+        """What to do to them before training, if there is something; "" otherwise."""
+        return ""
+
+    @property
     def pictorial(self) -> bool:
         """Whether a sample is an image, (C, H, W)."""
         return len(self.shape) == 3

@@ -36,10 +36,13 @@ def classes(values: Sequence[str], name: str, where: Callable[[int], str]) -> tu
     names = sorted(set(values), key=whole.__getitem__) if len(whole) == len(set(values)) else sorted(set(values))
     if len(names) > MOST_CLASSES:
         raise ToydiffError(
-            f"{name}: {len(names):,} different labels, more than the {MOST_CLASSES:,} allowed", "Is that column a class?"
+            f"{name}: {len(names):,} different labels, more than the {MOST_CLASSES:,} allowed",
+            "Is that column a class?",
         )
     for wrong in ("", "none"):
         if wrong in names:
-            raise ToydiffError(f"{where(values.index(wrong))}: a class cannot be called `{wrong}`", "Give it another name.")
+            raise ToydiffError(
+                f"{where(values.index(wrong))}: a class cannot be called `{wrong}`", "Give it another name."
+            )
     index = {value: k for k, value in enumerate(names)}
     return torch.tensor([index[value] for value in values]), tuple(shown(each)[:200] for each in names)

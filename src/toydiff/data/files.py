@@ -20,6 +20,8 @@ from toydiff.spec import Spec
 
 HELD_OUT = 10
 """One in so many samples is kept from training, for the validation loss."""
+UNEVEN = 20
+"""Times that one coordinate may vary more than another before something is said."""
 MOST_NUMBERS = 1 << 22
 """In one sample."""
 
@@ -109,7 +111,7 @@ class FromFile(Data):
 
 
 class Samples(FromFile):
-    """A finite set: one in ten, chosen by `seed`, is held out for validation; with `n` it trains on fewer of the others."""
+    """A finite set: one in ten, chosen by `seed`, is held out for validation, and models train on `n` of the others."""
 
     @model_validator(mode="after")
     def _as_there_are(self) -> Self:
@@ -131,15 +133,22 @@ class Samples(FromFile):
         if x.ndim == 2:
             wide = x.double()
             mean = wide.mean(0)
-            shift, scale = tuple(mean.tolist()), float((wide - mean).square().mean().sqrt())
+            shift, square = tuple(mean.tolist()), float((wide - mean).square().mean())
         else:  # black and white are −1/scale and 1/scale to the model, in every pixel
-            shift, scale = (0.0,), math.sqrt(sum(float(_units(part).square().sum()) for part in x.split(4096)) / x.numel())
-        if not scale > 0 or bool((x == x[:1]).all()):
-            raise ToydiffError(f"{shown(self.path)}: all {len(x):,} {content.word} are alike", "There is nothing to learn.")
+            shift, square = (0.0,), sum(float(_units(part).square().sum()) for part in torch.split(x, 4096)) / x.numel()
+        if bool((x == x[:1]).all()) or not square > 0:
+            alike = f"all {len(x):,} {content.word} are alike" if len(x) > 1 else f"it holds one of its {content.word}"
+            raise ToydiffError(f"{shown(self.path)}: {alike}", "There is nothing to learn from that.")
         shares = () if label is None else tuple((label.bincount(minlength=len(names)).double() / len(x)).tolist())
         train = len(x) - len(x) // HELD_OUT if held is None else int((~held).sum())
         return Known(
-            settings=settings, shape=tuple(x.shape[1:]), shift=shift, scale=scale, train=train, labels=names, shares=shares
+            settings=settings,
+            shape=tuple(x.shape[1:]),
+            shift=shift,
+            scale=math.sqrt(square),
+            train=train,
+            labels=names,
+            shares=shares,
         )
 
     @property
@@ -153,6 +162,21 @@ class Samples(FromFile):
                 "Bring the old file back, or train anew.",
             )
         return content
+
+    @property
+    def advice(self) -> str:
+        """What to do about columns in units so different that the noise which hides one leaves another untouched."""
+        x = self._content.x
+        if x.ndim > 2 or x.shape[1] == 1:
+            return ""
+        sd = x.double().std(0)
+        wide, narrow = int(sd.argmax()), int(sd.argmin())
+        if sd[wide] < UNEVEN * sd[narrow]:
+            return ""
+        return (
+            f"{self.name}: coordinate {wide + 1} varies {float(sd[wide] / sd[narrow]):.0f} times as much as coordinate "
+            f"{narrow + 1}, and the model sees both in one unit: divide each by its standard deviation first"
+        )
 
     def _rows(self) -> tuple[Tensor, Tensor]:
         """Return which rows are for training, in the order in which fewer would be taken, and which are held out."""
@@ -181,7 +205,7 @@ class Samples(FromFile):
         return self._batch(self._rows()[0][: self.n])
 
     def held_out(self, n: int, generator: Generator) -> Batch:
-        """Return n different samples that are not trained on, or as many as there are; of fewer than ten, all of them."""
+        """Return n different samples that are not trained on, or as many as there are; of fewer than ten, all."""
         training, held = self._rows()
         rows = held if len(held) else training
         return self._batch(rows[torch.randperm(len(rows), generator=generator)[:n]])
@@ -243,7 +267,9 @@ class Npz(Samples, Mirrored):
     """
 
     kind: Literal["npz"] = "npz"
-    names: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=MOST_CLASSES)] = ()
+    names: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=MOST_CLASSES)
+    ] = ()
 
     units: ClassVar[str] = "brightness, black −1 to white 1"
     domain: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)

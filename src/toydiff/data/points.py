@@ -17,7 +17,7 @@ Deviation = Annotated[float, Field(gt=0, le=100)]
 
 
 class Points(Data):
-    """Points, (2,) unless said otherwise, whose density is one `ExactDenoiser`: moments, entropy and denoiser come from there."""
+    """Points, mostly (2,), whose density is one `ExactDenoiser`: moments, entropy and denoiser come from there."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,7 +86,11 @@ class GaussianMixture(Points):
     """
 
     kind: Literal["mixture"] = "mixture"
-    means: Annotated[tuple[Coordinates, ...], Field(min_length=1, max_length=1000)] = ((-1.0, 0.0), (1.0, 0.0), (0.0, 1.5))
+    means: Annotated[tuple[Coordinates, ...], Field(min_length=1, max_length=1000)] = (
+        (-1.0, 0.0),
+        (1.0, 0.0),
+        (0.0, 1.5),
+    )
     std: Deviation | tuple[Deviation, ...] = 0.3
     weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
 
@@ -116,7 +120,9 @@ class GaussianMixture(Points):
     def draw(self, n: int, generator: Generator) -> Batch:
         label = torch.multinomial(self._law.weights, n, replacement=True, generator=generator)
         noise = torch.randn(n, *self.shape, generator=generator, dtype=torch.float64)
-        return Batch((self._law.means[label] + self._law.stds.expand(len(self.means))[label, None] * noise).float(), label)
+        return Batch(
+            (self._law.means[label] + self._law.stds.expand(len(self.means))[label, None] * noise).float(), label
+        )
 
 
 class Checkerboard(Points):

@@ -27,10 +27,14 @@ def read_csv(path: str, label: str | int | None, columns: Sequence[str | int] | 
     Lines that begin with # are comments. The first line is a header if no word of it is a number.
     Raises ToydiffError naming the line, ConfigurationError for a column that is not there.
     """
-    file, numbers, rows = shown(path), [], []
+    file = shown(path)
+    numbers: list[int] = []
+    rows: list[list[str]] = []
     for number, words in _records(path):
         if rows and len(words) != len(rows[0]):
-            raise ToydiffError(f"{file}, line {number} has {_columns(words)}, line {numbers[0]} has {len(rows[0])}", _MEND)
+            raise ToydiffError(
+                f"{file}, line {number} has {_columns(words)}, line {numbers[0]} has {len(rows[0])}", _MEND
+            )
         numbers.append(number)
         rows.append(words)
     if not rows:
@@ -72,7 +76,9 @@ def read_npy(path: str, label: int | None) -> Content:
             f"{file} has shape {array.shape}, and points are (N, D)", "Images go into an .npz: npz:images.npz"
         )
     if not array.size or array.shape[1] > MOST_COLUMNS:
-        raise ToydiffError(f"{file} has shape {array.shape}: from 1 to {MOST_COLUMNS:,} columns of points are allowed", "")
+        raise ToydiffError(
+            f"{file} has shape {array.shape}: from 1 to {MOST_COLUMNS:,} columns of points are allowed", ""
+        )
     names = [str(k + 1) for k in range(array.shape[1])]
 
     def where(row: int) -> str:
@@ -118,7 +124,7 @@ def _points(
         raise ToydiffError(f"{where(row)}, column `{shown(names[k])}`: {array[row, k]:g} is no finite number", _MEND)
     if len(x) < 2:
         raise ToydiffError(f"{file} holds one point: there is nothing to learn from it", "Give it more.")
-    for k in np.flatnonzero((x == x[0]).all(0)):
+    for k in np.flatnonzero((x == x[0]).all(0)).tolist():
         others = ", ".join(f'"{name}"' for name in names if name != names[k]) if len(names) <= 20 else "…"
         raise ToydiffError(
             f"{file}: column `{shown(names[k])}` is {x[0, k]:g} in every row: there is nothing to learn in it",
@@ -129,7 +135,7 @@ def _points(
 
 
 def _told(names: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
-    """Return where the labels are if nobody says: in the column called "label", else in the only one without numbers."""
+    """Return where labels are if nobody says: in the column called "label", else in the only one without numbers."""
     if "label" in names:
         return names.index("label")
     words = [k for k in range(len(names)) if not any(_is_number(row[k]) for row in rows)]
@@ -152,11 +158,14 @@ def _coordinates(names: Sequence[str], columns: Sequence[str | int] | None, labe
     if columns is not None:
         chosen = [_place(names, column, file) for column in columns]
         if len(set(chosen)) < len(chosen) or label in chosen:
-            raise ConfigurationError(f"{file}: a column is a coordinate once, and no label besides", "Mend data.columns.")
+            raise ConfigurationError(
+                f"{file}: a column is a coordinate once, and no label besides", "Mend data.columns."
+            )
         return chosen
     if "" in names:
         raise ToydiffError(
-            f"{file}: column {names.index('') + 1} has no name: is it a row number?", "Choose columns with data.columns."
+            f"{file}: column {names.index('') + 1} has no name: is it a row number?",
+            "Choose columns with data.columns.",
         )
     own = names[0] == "x1"
     chosen = [k for k, name in enumerate(names) if k != label and not (own and name in _OWN)]

@@ -49,7 +49,7 @@ class Lattice(ExactDenoiser):
         total = torch.where(total < _SMALLEST, 1.0, total)
         log_prob = total.log() + top_a + top_b
         x0 = torch.stack([(across * at_a).sum(1), (up * at_b).sum(1)], 1) / total
-        for part in lost.split(max(1, _AT_ONCE // len(self._cells))):
+        for part in torch.split(lost, max(1, _AT_ONCE // len(self._cells))):
             log_prob[part], x0[part] = self._one_by_one(log_a[part], log_b[part], at_a[part], at_b[part])
         clean = (sigma == 0).expand(len(x), 1)
         density = self._log_density(x / where_positive(alpha)) - 2 * where_positive(alpha).log()

@@ -81,12 +81,12 @@ def run_of(header: dict[str, Any], path: Path) -> Run:
 def _exact(found: Found) -> Loaded:
     """Return the exact denoiser of a data set's density, or after "@N" of N of its samples."""
     source = data_source(found.value, counted=True)
-    settings: dict[str, Any] = {"n": source.count} | ({} if source.path is None else {"path": source.path})
+    settings: dict[str, Any] = {"n": source.samples} | ({} if source.path is None else {"path": source.path})
     try:
         data: Data = kinds(AnyData)[source.kind].model_validate(settings)  # type: ignore[assignment]
     except ValidationError as error:  # more samples than the file has
         raise ConfigurationError(f"exact:{shown(found.value)}: {shown(error.errors()[0]['msg'])}") from error
-    oracle: Any = data.exact() if source.count is None else Empirical(*data.fixed(), classes=len(data.label_names))
+    oracle: Any = data.exact() if source.samples is None else Empirical(*data.fixed(), classes=len(data.label_names))
     spacing = "karras" if oracle.memorises else "trailing"  # down to where the nearest sample alone is left
     config = Run(data=data, sampling=Sampling(steps=40, spacing=spacing))
     return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,7 +59,8 @@ def histogram(
     All points count, also those beyond the bounds. Upright, values lie along x; else along y.
     """
     finite = np.isfinite(x)
-    total, way = np.count_nonzero(finite), "vertical" if upright else "horizontal"
+    total = np.count_nonzero(finite)
+    way: Literal["vertical", "horizontal"] = "vertical" if upright else "horizontal"
     parts = [(colour, finite)] if isinstance(colour, str) else _by_colour(colour, finite)
     for shade, rows in parts:
         height, edges = np.histogram(x[rows], bins=bins, range=bounds)
