@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from toydiff.errors import ToydiffError
-from toydiff.oracle import Boxes, Empirical, ExactDenoiser, Gaussian, Mixture
+from toydiff.oracle import Boxes, Empirical, ExactDenoiser, Gaussian, Lattice, Mixture
 from toydiff.schedules import CLEAN, Level
 
 LEVELS = [Level.at(4.0), Level.at(0.0), Level.at(-5.0), Level(0.5, 1.0, 3.0), Level(1.0, 0.0, 1.0)]
@@ -43,6 +43,13 @@ def covariance() -> Tensor:
     return root @ root.T + 0.1 * torch.eye(3)
 
 
+def lattice() -> Lattice:
+    """Two dark corners and a grey one, far enough apart that little noise is lost between them."""
+    mass = torch.zeros(7, 5)
+    mass[0, 0], mass[6, 4], mass[6, 3], mass[2, 0] = 1.0, 2.0, 3.0, 0.5
+    return Lattice(mass, torch.tensor([-1.0, -2.0]), 0.6)
+
+
 ORACLES: dict[str, ExactDenoiser] = {
     "gaussian": Gaussian(normal(2, 3), 0.7),
     "covariance": Gaussian(normal(3), cov=covariance()),
@@ -50,6 +57,7 @@ ORACLES: dict[str, ExactDenoiser] = {
     "mixture of pictures": mixture((2, 1, 3)),
     "boxes": boxes(),
     "boxes on a line": Boxes(torch.tensor([[-1.0], [2.0]]), torch.tensor([[0.0], [2.5]]), labels=torch.tensor([0, 1])),
+    "lattice": lattice(),
     "empirical": Empirical(normal(40, 2, seed=3).float()),
 }
 SMOOTH = {name: oracle for name, oracle in ORACLES.items() if name != "empirical"}
@@ -386,12 +394,30 @@ def test_clean_boxes_are_flat_inside_and_empty_outside() -> None:
     assert Boxes(oracle.lows, oracle.highs).entropy == pytest.approx(math.log(3.1))
 
 
+def test_a_lattice_is_the_boxes_of_its_squares() -> None:
+    """Two products against a sum over squares, also where the products underflow."""
+    oracle = lattice()
+    lows = oracle.low + oracle.side * oracle.mass.nonzero()
+    same, x = Boxes(lows, lows + oracle.side, oracle.mass[oracle.mass > 0]), 3 * normal(50, 2)
+    for level in (Level(0.0, 1.0, 1e-3), Level(0.0, 1.0, 0.03), *LEVELS):
+        torch.testing.assert_close(oracle(x, level), same(x, level), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(oracle.log_prob(x, level), same.log_prob(x, level), rtol=1e-9, atol=1e-9)
+    inside = same.draw(200, generator())
+    torch.testing.assert_close(oracle.log_prob(inside), same.log_prob(inside))
+    assert (oracle.log_prob(torch.tensor([[9.0, 9.0], [0.1, 0.1]])) == -math.inf).all()
+    assert (oracle.entropy, oracle.rms) == (pytest.approx(same.entropy), pytest.approx(same.rms))
+
+
 def test_impossible_distributions_are_refused() -> None:
     corner = torch.tensor([[0.0, 0.0], [0.5, 0.5]])
     with pytest.raises(ToydiffError, match="overlap"):
         Boxes(corner, corner + 1)
     with pytest.raises(ToydiffError, match="wider"):
         Boxes(corner, corner)
+    with pytest.raises(ToydiffError, match="squares wider"):
+        Lattice(torch.ones(2, 2), torch.zeros(2), 0.0)
+    with pytest.raises(ToydiffError, match="not all 0"):
+        Lattice(torch.zeros(2, 2), torch.zeros(2), 1.0)
     with pytest.raises(ToydiffError, match="std or cov"):
         Gaussian(corner)
     with pytest.raises(ToydiffError, match="positive"):

@@ -124,6 +124,8 @@ def _explain(detail: Any, tree: Tree) -> list[str]:
         case "union_tag_invalid":
             tags = [tag.strip(" '") for tag in detail["ctx"]["expected_tags"].split(",")]
             return [f"{name}.kind: unknown kind `{detail['ctx']['tag']}`. {did_you_mean(detail['ctx']['tag'], tags)}"]
+        case "missing" if path[:1] == ["data"]:
+            return [f"{name}: which one? Give --set {name}=FILE"]
         case "union_tag_not_found":
             return [f"{name}: which kind? Set {name}.kind."]
         case "value_error":

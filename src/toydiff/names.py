@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from toydiff.assets import presets_dir, pretrained_dir
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
@@ -16,11 +16,15 @@ from toydiff.files import shown
 from toydiff.guards import read_bytes
 
 DATA_KINDS = (
-    "swissroll", "moons", "circles", "gaussians", "checkerboard", "spirals", "pinwheel", "shapes",
+    "swissroll", "moons", "circles", "gaussians", "mixture", "checkerboard", "spirals", "pinwheel", "shapes",
     "mnist", "fashion", "cifar10",
 )  # fmt: skip
-"""Known without importing torch; a test holds this to the union `AnyData`."""
-PREFIXES = ("run", "preset", "data", "exact")
+FILE_KINDS = ("csv", "npy", "npz", "folder", "picture")
+"""Both known without importing torch; a test holds them to the union `AnyData`. Those of a file go with its path."""
+EXAMPLES = {
+    "csv": "points.csv", "npy": "points.npy", "npz": "images.npz", "folder": "photos", "picture": "logo.png",
+}  # fmt: skip
+PREFIXES = ("run", "preset", "data", "exact", *FILE_KINDS)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ def find(name: str, runs: Path, *, latest: bool = False) -> Found:
     if colon and prefix in PREFIXES:
         if prefix in ("data", "exact"):
             return _data_or_exact(prefix, rest)
+        if prefix in FILE_KINDS:
+            return _data_or_exact("data", name)
         found = _run(rest, runs, latest) if prefix == "run" else _preset(rest, runs, latest)
         if found is None:
             known = [run.name for run in run_folders(runs)] if prefix == "run" else preset_names()
@@ -111,18 +117,50 @@ def find(name: str, runs: Path, *, latest: bool = False) -> Found:
     raise ConfigurationError(f"`{shown(name)}` is neither a path, a run nor a preset", did_you_mean(name, known))
 
 
-def _data_or_exact(prefix: str, rest: str) -> Found:
-    kind, at, count = rest.partition("@") if prefix == "exact" else (rest, "", "")
-    if kind not in DATA_KINDS:
-        raise ConfigurationError(f"unknown data set `{shown(kind)}`", did_you_mean(kind, DATA_KINDS))
+class Source(NamedTuple):
+    """A data set by its name: its kind, the path of a file, and after @ a number of its samples."""
+
+    kind: str
+    path: str | None
+    samples: int | None
+
+    @property
+    def stem(self) -> str:
+        """What an output that shows it is called by default."""
+        name = self.kind if self.path is None else Path(self.path).stem or self.kind
+        return name if self.samples is None else f"{name}-{self.samples}"
+
+
+def data_source(name: str, *, counted: bool = False) -> Source:
+    """Return what "moons" or "csv:points.csv" means, and "moons@500" where samples may be `counted`.
+
+    Raises ConfigurationError for an unknown data set, a file without a path, and what is no number behind an @.
+    """
+    kind, _, path = name.partition(":")
+    if (own := kind in FILE_KINDS) and not path:
+        raise ConfigurationError(f"`{kind}` is a file of yours: which one?", f"For example: {kind}:{EXAMPLES[kind]}")
+    whole, at, count = (path if own else name).rpartition("@")
+    if not (counted and at) or (own and not count.isdecimal()):  # an @ may be part of a path
+        whole, at, count = path if own else name, "", ""
+    if not own and whole not in DATA_KINDS:
+        raise ConfigurationError(
+            f"unknown data set `{shown(whole)}`",
+            did_you_mean(whole, [*DATA_KINDS, *(f"{kind}:{EXAMPLES[kind]}" for kind in FILE_KINDS)]),
+        )
     if at and not (count.isdecimal() and len(count) <= 8 and 1 <= int(count) <= 10_000_000):
         raise ConfigurationError(f"`{shown(count)}` is not a number of samples", "For example: exact:moons@500")
+    return Source(kind if own else whole, whole if own else None, int(count) if at else None)
+
+
+def _data_or_exact(prefix: str, rest: str) -> Found:
+    source = data_source(rest, counted=prefix == "exact")
+    called = shown(source.kind if source.path is None else f"{source.kind}:{source.path}")
     if prefix == "data":
-        return Found("data", kind, f"the data set {kind}")
-    if not at:
-        return Found("exact", rest, f"the exact denoiser of {kind}")
-    why = f"the exact denoiser of {int(count):,} samples of {kind}: it has memorised them, and gives back nothing else"
-    return Found("exact", rest, why)
+        return Found("data", rest, f"the data set {called}")
+    if source.samples is None:
+        return Found("exact", rest, f"the exact denoiser of {called}")
+    known = f"{source.samples:,} samples of {called}: it has memorised them, and gives back nothing else"
+    return Found("exact", rest, f"the exact denoiser of {known}")
 
 
 def _path(name: str, runs: Path, latest: bool) -> Found | None:

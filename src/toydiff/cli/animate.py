@@ -18,7 +18,7 @@ from toydiff.cli.sampling import check_sampler_words, described, parse_clip, wit
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import Found, find, runs_dir
+from toydiff.names import Found, data_source, find, runs_dir
 from toydiff.viz.formats import FILM_FORMATS, check_encoder
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def animate(
     found = find(wanted, runs_dir(runs))
     chosen, steps = check_sampler_words(sampler, steps)
     stem = wanted.removeprefix("preset:").removeprefix("run:").replace(":", "-").replace("@", "-")
+    if found.kind == "exact":
+        stem = f"exact-{data_source(found.value, counted=True).stem}"
     out = choose_output(output, to, Path(stem).stem if stem.endswith(".pt") else Path(stem).name, FILM_FORMATS)
     kind = out.suffix.lstrip(".").lower()
     rate, held = film.parse_rate(fps, kind, what), film.parse_hold(hold, kind)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.guards import read_toml
-from toydiff.names import preset_names, preset_path
+from toydiff.names import Source, preset_names, preset_path
 
 if TYPE_CHECKING:
     from toydiff.cli.talk import Talk
@@ -25,24 +25,30 @@ FLAGS = {
     "compile": "training.compile",
     "accumulate": "training.accumulate",
 }
+RECIPES = {"npz": "shapes32", "folder": "shapes32", "shapes": "shapes32"}
+"""The preset whose recipe serves data of a kind that has none of its own name; other kinds: moons."""
 
 
-def which_preset(argument: str | None, option: str | None, config: Path | None, runs: Path) -> str | None:
-    """Return the preset's name, checked; with neither preset nor configuration, say what there is."""
+def which_preset(
+    argument: str | None, option: str | None, config: Path | None, runs: Path, data: Source | None = None
+) -> str | None:
+    """Return the preset's name, checked; that of our recipe for `data`; with none of them, say what there is."""
     if argument is not None and option is not None and argument != option:
         raise ConfigurationError(f"PRESET is `{argument}` and --preset is `{option}`", "Give one of the two.")
     preset = argument if argument is not None else option
     if preset is not None:
         preset_path(preset)
+    elif data is not None and config is None:
+        return data.kind if data.kind in preset_names() else RECIPES.get(data.kind, "moons")
     elif config is None:
         raise ConfigurationError("which preset?", f"{did_you_mean('', preset_names())} Or give --config FILE.")
     return preset
 
 
 def configuration_layers(
-    preset: str | None, config: Path | None, sets: list[str], flags: dict[str, Any]
+    preset: str | None, config: Path | None, sets: list[str], flags: dict[str, Any], data: Source | None = None
 ) -> list[Layer]:
-    """Return the layers in order: preset → file → --set → flags."""
+    """Return the layers in order: preset → file → --data → --set → flags."""
     tables = [(f"preset {preset}", read_toml(preset_path(preset)))] if preset else []
     if config is not None:
         tables.append((str(config), read_toml(config)))
@@ -57,11 +63,18 @@ def configuration_layers(
             problems.append(f"{error.message}. {error.hint}")
     if problems:
         raise ConfigurationError("\n  ".join(problems))
+    if data is not None:
+        layers.append(Layer("--data", data_assignments(data)))
     layers.append(Layer("--set", assignments))
     for flag, path in FLAGS.items():
         if flags.get(flag) is not None:
             layers.append(Layer(f"--{flag.replace('_', '-')}", [(path, flags[flag])]))
     return layers
+
+
+def data_assignments(source: Source) -> list[tuple[str, Any]]:
+    """Return what the name of a data set sets."""
+    return [("data.kind", source.kind), *([] if source.path is None else [("data.path", source.path)])]
 
 
 def warn_of_idle(resolved: Resolved, talk: Talk) -> None:

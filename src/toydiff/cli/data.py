@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,12 +11,12 @@ import typer
 from toydiff.cli import options
 from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.fetch import fetch, verify
-from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output
+from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output, free_name
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
-from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.errors import ConfigurationError
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import DATA_KINDS, preset_names
+from toydiff.names import DATA_KINDS, data_source, preset_names
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -28,9 +29,12 @@ app.command("fetch")(fetch)
 app.command("verify")(verify)
 
 DataName = Annotated[
-    str, typer.Argument(metavar="NAME", help="A data set or a preset.", autocompletion=options.complete_data)
+    str,
+    typer.Argument(
+        metavar="NAME", help="A data set, csv:points.csv, or a preset.", autocompletion=options.complete_data
+    ),
 ]
-Number = Annotated[int, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
+Number = Annotated[int | None, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)]
 SHOWN = 5000
 """Points a picture shows."""
 IN_A_ROW, MOST_CLASSES = 10, 20
@@ -50,7 +54,7 @@ def list_(as_json: options.Json = False, debug: options.Debug = False) -> None:
 @options.guarded
 def show(
     name: DataName,
-    n: Annotated[int | None, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)] = None,
+    n: Number = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     forward: Annotated[bool, typer.Option("--forward", help="The data beside themselves at growing noise.")] = False,
     sets: options.Set = None,
@@ -66,8 +70,7 @@ def show(
 ) -> None:
     """Draw a data set: toydiff data show moons -o moons.png"""
     talk = Talk(quiet=quiet, json=as_json)
-    check_name(name)
-    out = choose_output(output, to, f"{name}-{'forward' if forward else 'data'}", PICTURES)
+    out = choose_output(output, to, f"{check_name(name)}-{'forward' if forward else 'data'}", PICTURES)
     paper = check_drawing(out, theme, size, dpi)
     refuse_existing(out)
     check_writable(out)
@@ -75,7 +78,7 @@ def show(
     data = run.data
     by_class = n is None and not forward and data.pictorial and 2 <= len(data.label_names) <= MOST_CLASSES
     if n is None:
-        n = (ROWS if forward else run.shown) if data.pictorial else SHOWN
+        n = min((ROWS if forward else run.shown) if data.pictorial else SHOWN, data.available or SHOWN)
     if forward and data.pictorial and n > MOST_ROWS:
         raise ConfigurationError(
             f"--forward draws a row for each image: {n:,} are too many", f"Take {MOST_ROWS} or fewer, with -n."
@@ -101,7 +104,7 @@ def show(
             picture = data_picture(data, batch)
         save_picture(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"}, size, dpi)
     talk.result(
-        f"{shown(out)}: {n:,} {data.word} of {data.kind}",
+        f"{shown(out)}: {n:,} {data.word} of {data.name}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},
     )
 
@@ -110,7 +113,7 @@ def show(
 @options.guarded
 def export(
     name: DataName,
-    n: Number = 10_000,
+    n: Number = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     sets: options.Set = None,
     data_dir: options.DataDir = None,
@@ -120,18 +123,29 @@ def export(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Write samples of a data set: toydiff data export moons -n 1000 -o moons.csv"""
+    """Write samples of a data set, 10,000 or all: data export moons -o moons.csv, or shapes --to folder -o pictures"""
     talk = Talk(quiet=quiet, json=as_json)
-    check_name(name)
-    out = choose_output(output, to, f"{name}-data", ("npz", "csv"))
+    stem, pictures = f"{check_name(name)}-data", to == "folder"
+    out = (output or free_name(Path(stem))) if pictures else choose_output(output, to, stem, ("npz", "csv"))
     refuse_existing(out)
     check_writable(out)
-    batch, data = draw(name, n, seed, sets)
+    data = described(name, sets).data
+    if pictures and not (data.pictorial and data.shape[0] in (1, 3)):
+        raise ConfigurationError(f"a folder holds pictures, not samples of shape {data.shape}", "Write .npz instead.")
     from toydiff.arrays import write_csv, write_npz
+    from toydiff.training import streams
 
-    (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
+    n = n or min(10_000, data.available or 10_000)
+    batch = data.draw(n, streams.generator(seed, "data"))
+    if pictures:
+        from toydiff.viz.folder import save_folder
+        from toydiff.viz.overview import domain_of
+
+        save_folder(out, batch, data.label_names, domain_of(data))
+    else:
+        (write_csv if out.suffix == ".csv" else write_npz)(out, batch)
     talk.result(
-        f"{shown(out)}: {n:,} samples of {data.kind}",
+        f"{shown(out)}: {n:,} samples of {data.name}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},
     )
 
@@ -140,7 +154,7 @@ def export(
 @options.guarded
 def stats(
     name: DataName,
-    n: Annotated[int | None, typer.Option("-n", help="Number of samples.", min=1, max=10_000_000)] = None,
+    n: Number = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     sets: options.Set = None,
     data_dir: options.DataDir = None,
@@ -155,7 +169,7 @@ def stats(
 
     from toydiff.training import streams
 
-    n = n or data.count or 10_000
+    n = n or data.available or data.count or 10_000
     batch = data.draw(n, streams.generator(seed, "data"))
 
     picture = len(data.shape) > 1
@@ -183,8 +197,11 @@ def stats(
         "entropy_nats": entropy,
         "entropy_error": data.entropy_error,
         "duplicates": n - len({blake2b(row).digest() for row in batch.x.numpy()}),
+        "constant_pixels" if picture else "constant_columns": int((batch.x == batch.x[:1]).flatten(1).all(0).sum()),
         "classes": classes,
     }
+    if advice := data.advice:
+        talk.warn(advice)
 
     def number(value: object) -> str:
         if isinstance(value, list):
@@ -202,10 +219,10 @@ def stats(
     talk.result(table(("", ""), [(key.replace("_", " "), value) for key, value in said.items()]), facts)
 
 
-def check_name(name: str) -> None:
-    """Raise ConfigurationError, before torch is imported, unless `name` is a data set or a preset."""
-    if name.removeprefix("data:") not in (*DATA_KINDS, *preset_names()):
-        raise ConfigurationError(f"unknown data set `{shown(name)}`", did_you_mean(name, DATA_KINDS))
+def check_name(name: str) -> str:
+    """Return what an output is called; raise ConfigurationError, before torch is imported, for an unknown data set."""
+    name = name.removeprefix("data:")
+    return name if name in preset_names() else data_source(name).stem
 
 
 def row_a_class(data: Data, generator: Generator) -> Batch:
@@ -220,17 +237,9 @@ def row_a_class(data: Data, generator: Generator) -> Batch:
     return batch._replace(x=batch.x[rows], label=batch.label[rows])
 
 
-def draw(name: str, n: int, seed: int, sets: list[str] | None) -> tuple[Batch, Data]:
-    """Return n samples of a data set (or of a preset's), with `--set noise=0.1` applied, and the data set."""
-    from toydiff.training import streams
-
-    data = described(name, sets).data
-    return data.draw(n, streams.generator(seed, "data")), data
-
-
 def described(name: str, sets: list[str] | None) -> Run:
     """Return the run that a data set, or a preset's, belongs to, with `--set noise=0.1` applied."""
-    from toydiff.cli.configure import configuration_layers
+    from toydiff.cli.configure import configuration_layers, data_assignments
     from toydiff.layers import Layer, parse_set, resolve
 
     name = name.removeprefix("data:")
@@ -240,5 +249,5 @@ def described(name: str, sets: list[str] | None) -> Run:
     values = [
         (path if path.startswith(("data.", "schedule.")) else f"data.{path}", value) for path, value in assignments
     ]
-    kind = [] if preset else [("data.kind", name)]
-    return resolve([*layers, Layer("command line", [*kind, *values])]).run
+    chosen = [] if preset else data_assignments(data_source(name))
+    return resolve([*layers, Layer("command line", [*chosen, *values])]).run

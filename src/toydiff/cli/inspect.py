@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import find, preset_names, run_folders, runs_dir
+from toydiff.names import data_source, find, preset_names, run_folders, runs_dir
 
 if TYPE_CHECKING:
     from toydiff.config import Run
@@ -108,7 +109,8 @@ def inspect(
         if doctor:
             return examine_untrained(preset, run, talk)
     elif found.kind in ("exact", "data"):
-        data = found.value.partition("@")[0]
+        source = data_source(found.value, counted=found.kind == "exact")
+        data = source.kind if source.path is None else shlex.quote(shown(f"{source.kind}:{source.path}"))
         raise ConfigurationError(
             f"`{shown(wanted)}` is {found.why}: there is no network to inspect",
             f"Look at it with: toydiff data stats {data}, toydiff data show {data}",
@@ -211,6 +213,7 @@ def show_noun(noun: str, talk: Talk) -> None:
     headings = ["name", *(["order", "evaluations"] if noun == "samplers" else []), "about"]
     lines = [["adaptive" if row[heading] is None else row[heading] for heading in headings] for row in rows]
     for line, row in zip(lines, rows, strict=True):
+        line[0] = row.get("called", line[0])
         if row.get("options"):
             words = (f"{key}={_short(value)}" for key, value in row["options"].items())
             line[-1] = f"{line[-1]}\n{', '.join(words)}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from toydiff.names import EXAMPLES, FILE_KINDS
+
 NOUNS = ("samplers", "schedules", "targets", "weights", "densities", "couplings", "networks", "presets", "datasets")
 
 
@@ -34,7 +36,10 @@ def entries(noun: str) -> list[dict[str, Any]]:
     rows = []
     for name, kind in kinds(unions[noun]).items():
         row: dict[str, Any] = {"name": name, "about": summary(kind)}
-        options = {key: field.get_default() for key, field in kind.model_fields.items() if key != "kind"}
+        if name in FILE_KINDS:
+            row["called"] = f"{name}:{EXAMPLES[name]}"
+        fields = {key: field for key, field in kind.model_fields.items() if not field.is_required()}
+        options = {key: field.get_default() for key, field in fields.items() if key not in ("kind", "known")}
         row["options"] = {key: value for key, value in options.items() if key not in ("n", "seed")}
         if noun == "samplers":
             sampler: Any = kind()

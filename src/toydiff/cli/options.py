@@ -16,7 +16,7 @@ from toydiff.cli.memory import ran_out
 from toydiff.cli.talk import report
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
-from toydiff.names import DATA_KINDS, preset_names, run_folders, runs_dir
+from toydiff.names import DATA_KINDS, FILE_KINDS, preset_names, run_folders, runs_dir
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -78,7 +78,7 @@ def complete_sampler(incomplete: str) -> list[str]:
 
 def complete_data(incomplete: str) -> list[str]:
     """Complete a data set's name."""
-    return [name for name in DATA_KINDS if name.startswith(incomplete)]
+    return [name for name in (*DATA_KINDS, *(f"{kind}:" for kind in FILE_KINDS)) if name.startswith(incomplete)]
 
 
 Checkpoint = Annotated[

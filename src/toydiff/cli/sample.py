@@ -16,7 +16,7 @@ from toydiff.cli.sampling import check_sampler_words, described, parse_clip, wit
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import Found, find, runs_dir
+from toydiff.names import Found, data_source, find, runs_dir
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -248,4 +248,4 @@ def _stem(value: str, kind: str) -> str:
     """Return what an output is called by default: after the run, or the data set."""
     path = Path(value)
     stem = path.parent.name if path.name in ("best.pt", "latest.pt") and path.parent.name else path.stem
-    return value.replace("@", "-") if kind == "exact" else stem
+    return data_source(value, counted=True).stem if kind == "exact" else stem

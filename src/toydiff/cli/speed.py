@@ -16,6 +16,7 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.denoiser import Denoiser
 from toydiff.environment import SMALL
+from toydiff.errors import ToydiffError
 from toydiff.layers import resolve
 from toydiff.names import preset_names
 from toydiff.networks import UNet
@@ -107,7 +108,10 @@ def _instead(run: Run, preset: str | None) -> str:
     """Return words for the cheapest preset that learns the same kind of data in less than half the computation."""
     costs = {}
     for name in preset_names():
-        other = resolve(configuration_layers(name, None, [], {})).run
+        try:
+            other = resolve(configuration_layers(name, None, [], {})).run
+        except ToydiffError:  # it needs a file
+            continue
         same = (other.data.kind, other.data.shape, other.model.conditional) == (
             run.data.kind, run.data.shape, run.model.conditional,
         )  # fmt: skip

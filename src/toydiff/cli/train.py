@@ -21,7 +21,7 @@ from toydiff.cli.sample import free_name
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
-from toydiff.names import checkpoint_in, preset_names, run_folders, runs_dir
+from toydiff.names import checkpoint_in, data_source, preset_names, run_folders, runs_dir
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +42,9 @@ def train(
         str | None, typer.Option("--preset", help="The same as PRESET.", autocompletion=options.complete_preset)
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file instead of, or on top of, a preset.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Other data: moons, csv:points.csv …", autocompletion=options.complete_data)
+    ] = None,
     sets: options.Set = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data (finite data sets).")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
@@ -82,17 +85,26 @@ def train(
     if steps is not None and epochs is not None:
         raise ConfigurationError("--steps and --epochs are both a length of training", "Give one of the two.")
     seconds = parse_time(max_time)
-    chosen, where = which_preset(preset, preset_option, config, runs_dir(runs)), runs_dir(runs)
+    source = data_source(data.removeprefix("data:")) if data is not None else None
+    chosen, where = which_preset(preset, preset_option, config, runs_dir(runs), source), runs_dir(runs)
     check_runs_dir(where)
     if name is not None:
         check_run_name(name, where, resume)
     sets = [*(sets or []), *(SMOKE + SMOKE_MORE if smoke else ())]
-    layers = configuration_layers(chosen, config, sets, flags)
+    layers = configuration_layers(chosen, config, sets, flags, source)
+    called = chosen or "run"
+    if source is not None:
+        called = re.sub(r"[^\w.+@-]", "-", source.stem).strip(".-")[:80] or source.kind
+        if chosen not in (None, source.kind):
+            talk.note(f"{shown(data)}, by the recipe of {chosen}")
+            chosen = None  # or `toydiff sample moons` would find a model of something else
 
     from toydiff.layers import resolve
 
     run, sources = resolved = resolve(layers)
     warn_of_idle(resolved, talk)
+    if advice := run.data.advice:
+        talk.warn(advice)
     if print_config:
         talk.result(to_toml(run, sources), run.model_dump(mode="json"))
         return
@@ -103,7 +115,7 @@ def train(
     folder, checkpoint = _to_resume(run, where, name, talk) if resume else (None, None)
     if checkpoint is None:
         warn_of_what_is_wrong(run, talk)
-    folder = folder or new_folder(where, name or f"{chosen or 'run'}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    folder = folder or new_folder(where, name or f"{called}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     if dry_run:
         parameters = sum(p.numel() for p in run.build().parameters())
         facts = {"folder": str(folder), "steps": run.total_steps, "parameters": parameters, "device": where_to}

@@ -8,13 +8,16 @@ from pydantic import Field
 
 from toydiff.data.base import Batch, Data
 from toydiff.data.curves import Circles, Moons, Pinwheel, Spirals, SwissRoll
+from toydiff.data.files import Csv, Folder, Npy, Npz
 from toydiff.data.images import CIFAR10, MNIST, Fashion
-from toydiff.data.points import Checkerboard, Gaussians
+from toydiff.data.picture import Picture
+from toydiff.data.points import Checkerboard, GaussianMixture, Gaussians
 from toydiff.data.shapes import Shapes
 
-Made = SwissRoll | Moons | Circles | Gaussians | Checkerboard | Spirals | Pinwheel | Shapes
+Made = SwissRoll | Moons | Circles | Gaussians | GaussianMixture | Checkerboard | Spirals | Pinwheel | Shapes
 Official = MNIST | Fashion | CIFAR10
-AnyData = Annotated[Made | Official, Field(discriminator="kind")]
+OwnFile = Csv | Npy | Npz | Folder | Picture
+AnyData = Annotated[Made | Official | OwnFile, Field(discriminator="kind")]
 
 __all__ = [
     "CIFAR10",
@@ -23,10 +26,16 @@ __all__ = [
     "Batch",
     "Checkerboard",
     "Circles",
+    "Csv",
     "Data",
     "Fashion",
+    "Folder",
+    "GaussianMixture",
     "Gaussians",
     "Moons",
+    "Npy",
+    "Npz",
+    "Picture",
     "Pinwheel",
     "Shapes",
     "Spirals",

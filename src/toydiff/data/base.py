@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -43,6 +43,21 @@ class Data(Spec):
     def count(self) -> int | None:
         """How many samples there are to train on, an epoch long; None where there is no end of them."""
         return self.n
+
+    @property
+    def available(self) -> int | None:
+        """How many different samples `draw` can give; None where there is no end of them."""
+        return None
+
+    @property
+    def name(self) -> str:
+        """What one calls it: its kind, or the name of its file."""
+        return self.kind
+
+    @property
+    def advice(self) -> str:
+        """What to do to them before training, if there is something; "" otherwise."""
+        return ""
 
     @property
     def pictorial(self) -> bool:
@@ -95,6 +110,10 @@ class Data(Spec):
         """Return n independent samples, a function of the (CPU) generator's state alone."""
         raise NotImplementedError
 
+    def outline(self, n: int) -> Tensor:
+        """Return n points that show where the data lie, (n, *shape), always the same ones: draws, if nothing else."""
+        return self.draw(n, torch.Generator().manual_seed(0)).x
+
     def fixed(self) -> Batch:
         """Return the n fixed samples; raises ConfigurationError for endless data."""
         if self.n is None:
@@ -144,3 +163,17 @@ class Data(Spec):
     @property
     def _empirical_hint(self) -> str:
         return f"`exact:{self.kind}@500` is the exact denoiser of 500 of its samples."
+
+
+class Mirrored(Data):
+    """Images that may be mirrored left to right in training: things, not signs."""
+
+    augment: Literal["hflip"] | None = None
+    """hflip: each image is mirrored every other time it is seen, at random."""
+
+    @property
+    def augments(self) -> bool:
+        return self.augment is not None
+
+    def augmented(self, x: Tensor, u: Tensor) -> Tensor:
+        return torch.where(u.to(x.device).view(-1, 1, 1, 1) <= 0.5, x.flip(-1), x)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Generator, Tensor
 
-from toydiff.data.base import Batch, Data
+from toydiff.data.base import Batch, Data, Mirrored
 from toydiff.data.cifar import CLASSES, read_cifar10
 from toydiff.data.idx import parse_idx
 from toydiff.errors import ToydiffError, shown
@@ -58,18 +58,18 @@ class Published(Data):
 
     @model_validator(mode="after")
     def _as_many_as_there_are(self) -> Self:
-        if self.n is not None and self.n > self._available:
-            raise ValueError(f"n = {self.n:,} is more than the {self._available:,} {self.split} images there are")
+        if self.n is not None and self.n > self.available:
+            raise ValueError(f"n = {self.n:,} is more than the {self.available:,} {self.split} images there are")
         return self
 
     @property
-    def _available(self) -> int:
+    def available(self) -> int:
         known = OFFICIAL[self.kind]
         return known.train if self.split == "train" else known.test
 
     @property
     def count(self) -> int:
-        return self.n or self._available
+        return self.n or self.available
 
     @property
     def shift(self) -> Tensor:
@@ -120,20 +120,6 @@ class Published(Data):
         raise NotImplementedError
 
 
-class Mirrored(Published):
-    """Images that may be mirrored left to right in training: things, not signs."""
-
-    augment: Literal["hflip"] | None = None
-    """hflip: each image is mirrored every other time it is seen, at random."""
-
-    @property
-    def augments(self) -> bool:
-        return self.augment is not None
-
-    def augmented(self, x: Tensor, u: Tensor) -> Tensor:
-        return torch.where(u.to(x.device).view(-1, 1, 1, 1) <= 0.5, x.flip(-1), x)
-
-
 class _Idx(Published):
     """The four files of the MNIST family."""
 
@@ -176,7 +162,7 @@ class Fashion(_Idx, Mirrored):
         return ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 
-class CIFAR10(Mirrored):
+class CIFAR10(Published, Mirrored):
     """Photographs of ten kinds of things, 32 × 32 in colour: 50,000 and 10,000 to test with (Krizhevsky 2009)."""
 
     kind: Literal["cifar10"] = "cifar10"

@@ -1,4 +1,4 @@
-"""Points in the plane with a density anyone can write down: Gaussians on a ring, and a checkerboard."""
+"""Points with a density anyone can write down: Gaussians on a ring, or anywhere in any dimension; a checkerboard."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from torch import Generator, Tensor
 from toydiff.data.base import Batch, Data
 from toydiff.oracle import Boxes, ExactDenoiser, Mixture
 
+Deviation = Annotated[float, Field(gt=0, le=100)]
+
 
 class Points(Data):
-    """Points (2,) in the plane whose density is one `ExactDenoiser`: moments, entropy and denoiser come from there."""
+    """Points, mostly (2,), whose density is one `ExactDenoiser`: moments, entropy and denoiser come from there."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,6 +73,56 @@ class Gaussians(Points):
         label = torch.multinomial(self._law.weights, n, replacement=True, generator=generator)
         noise = torch.randn(n, 2, generator=generator, dtype=torch.float64)
         return Batch((self._law.means[label] + self.std * noise).float(), label)
+
+
+Coordinates = Annotated[tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...], Field(min_length=1, max_length=10_000)]
+
+
+class GaussianMixture(Points):
+    """Round Gaussians wherever you put them, in any number of dimensions (labels: which mode).
+
+    Mode k is N(means[k], std_k² I): `means` has a row of D coordinates a mode, `std` is one number or one a mode, and
+    `weights`, one a mode, makes some rarer.
+    """
+
+    kind: Literal["mixture"] = "mixture"
+    means: Annotated[tuple[Coordinates, ...], Field(min_length=1, max_length=1000)] = (
+        (-1.0, 0.0),
+        (1.0, 0.0),
+        (0.0, 1.5),
+    )
+    std: Deviation | tuple[Deviation, ...] = 0.3
+    weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_row_one_std_and_one_weight_a_mode(self) -> Self:
+        if len(dimensions := {len(mean) for mean in self.means}) > 1:
+            raise ValueError(f"means of {' and '.join(map(str, sorted(dimensions)))} coordinates: give all as many")
+        for key, values in (("std", self.std), ("weights", self.weights)):
+            if isinstance(values, tuple) and len(values) != len(self.means):
+                raise ValueError(f"{len(values)} {key} for {len(self.means)} modes")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.means[0]),)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return tuple(str(mode) for mode in range(len(self.means)))
+
+    @cached_property
+    def _law(self) -> Mixture:
+        means = torch.tensor(self.means, dtype=torch.float64)
+        weights = None if self.weights is None else torch.tensor(self.weights, dtype=torch.float64)
+        return Mixture(means, torch.tensor(self.std, dtype=torch.float64), weights, torch.arange(len(means)))
+
+    def draw(self, n: int, generator: Generator) -> Batch:
+        label = torch.multinomial(self._law.weights, n, replacement=True, generator=generator)
+        noise = torch.randn(n, *self.shape, generator=generator, dtype=torch.float64)
+        return Batch(
+            (self._law.means[label] + self._law.stds.expand(len(self.means))[label, None] * noise).float(), label
+        )
 
 
 class Checkerboard(Points):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from toydiff.oracle.base import ExactDenoiser, Gaussian
 from toydiff.oracle.boxes import Boxes
+from toydiff.oracle.lattice import Lattice
 from toydiff.oracle.mixture import Empirical, Mixture
 
-__all__ = ["Boxes", "Empirical", "ExactDenoiser", "Gaussian", "Mixture"]
+__all__ = ["Boxes", "Empirical", "ExactDenoiser", "Gaussian", "Lattice", "Mixture"]

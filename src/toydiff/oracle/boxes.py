@@ -42,7 +42,7 @@ class Boxes(ExactDenoiser):
         log_weights = self._log_weights[rows]
         noise, x, a = where_positive(sigma)[..., None], x[:, None], alpha[..., None]  # (B, K, D) from here
         start, width = (a * self._low - x) / noise, a * self._width / noise
-        log_density, place = _cut_normal(start, width)
+        log_density, place = cut_normal(start, width)
         joint = log_weights + (log_density - noise.log()).sum(2)
         # the sides belong to the box, with room for the rounding of float32
         u, room = x / torch.where(sigma == 0, alpha, 1.0)[..., None], 1e-6 * self._width
@@ -68,7 +68,7 @@ class Boxes(ExactDenoiser):
         return Boxes((self.lows - shift) / scale, (self.highs - shift) / scale, self.weights, self.labels)
 
 
-def _cut_normal(start: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+def cut_normal(start: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Return log ∫₀¹ φ(start + width·v) dv and the mean of v ∈ [0, 1] under that density.
 
     Short or gentle pieces (down to width 0) are integrated by Gauss–Legendre, exact there to rounding; the others have

@@ -16,7 +16,7 @@ from toydiff.config import Run, Sampling
 from toydiff.data import AnyData, Data
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
-from toydiff.names import Found, find, runs_dir
+from toydiff.names import Found, data_source, find, runs_dir
 from toydiff.oracle import Empirical
 from toydiff.runs.loaded import Loaded
 from toydiff.runs.reading import PREVIOUS, read
@@ -80,12 +80,13 @@ def run_of(header: dict[str, Any], path: Path) -> Run:
 
 def _exact(found: Found) -> Loaded:
     """Return the exact denoiser of a data set's density, or after "@N" of N of its samples."""
-    kind, at, count = found.value.partition("@")
+    source = data_source(found.value, counted=True)
+    settings: dict[str, Any] = {"n": source.samples} | ({} if source.path is None else {"path": source.path})
     try:
-        data: Data = kinds(AnyData)[kind].model_validate({"n": int(count) if at else None})  # type: ignore[assignment]
-    except ValidationError as error:  # more samples than there are
+        data: Data = kinds(AnyData)[source.kind].model_validate(settings)  # type: ignore[assignment]
+    except ValidationError as error:  # more samples than the file has
         raise ConfigurationError(f"exact:{shown(found.value)}: {shown(error.errors()[0]['msg'])}") from error
-    oracle: Any = Empirical(*data.fixed(), classes=len(data.label_names)) if at else data.exact()
+    oracle: Any = data.exact() if source.samples is None else Empirical(*data.fixed(), classes=len(data.label_names))
     spacing = "karras" if oracle.memorises else "trailing"  # down to where the nearest sample alone is left
     config = Run(data=data, sampling=Sampling(steps=40, spacing=spacing))
     return Loaded(f"exact:{found.value}", found, config, oracle.affine(data.shift, data.scale), data.shift, data.scale)

@@ -77,7 +77,7 @@ def film_limits(data: Data) -> Limits:
 
 
 def _drawn(data: Data) -> torch.Tensor:
-    return data.draw(10_000, torch.Generator().manual_seed(0)).x
+    return data.outline(10_000)
 
 
 def _colours(data: Data, label: ArrayLike | None, still: bool, by: str | None) -> Array | str | None:

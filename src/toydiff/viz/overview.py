@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from toydiff.data import Batch, Data
 from toydiff.schedules import Level, Schedule
 from toydiff.viz.images import Domain, beside, image_grid, image_process, with_title
+from toydiff.viz.line import line_strip
 from toydiff.viz.points import samples_beside, scatter
 from toydiff.viz.process import level_caption, process_strip
 from toydiff.viz.style import Array, ArrayLike, as_array, class_colours
@@ -29,8 +30,8 @@ def domain_of(data: Data) -> Domain:
 def data_picture(data: Data, batch: Batch) -> Figure | Image.Image:
     """Draw samples of a data set: a scatter coloured by class, or a grid with the names of the classes."""
     if not data.pictorial:
-        return scatter(batch.x, f"{data.kind}: {len(batch.x):,} points", batch.label, data.label_names)
-    return beside(_grid(data, batch, f"{data.kind}: {counted(len(batch.x), 'image')}"))
+        return scatter(batch.x, f"{data.name}: {len(batch.x):,} points", batch.label, data.label_names)
+    return beside(_grid(data, batch, f"{data.name}: {counted(len(batch.x), 'image')}"))
 
 
 def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = False) -> Figure | Image.Image:
@@ -41,10 +42,9 @@ def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = Fals
     """
     labelled = sets[-1][1].label is not None
     if not data.pictorial:
+        (one, first), (other, second) = sets[0], sets[-1]
         if len(sets) == 1:
-            ((title, (x, label)),) = sets
-            return scatter(x, title, label, data.label_names)
-        (one, first), (other, second) = sets
+            return scatter(first.x, one, first.label, data.label_names if labelled else ())
         labels = (first.label, second.label) if labelled else (None, None)
         return samples_beside(first.x, second.x, (one, other), labels, data.label_names if labelled else ())
     n = len(sets[-1][1].x)  # no more data than samples
@@ -62,7 +62,7 @@ def process_picture(
 ) -> Figure | Image.Image:
     """Draw the way from noise to data, a column a noise level: x_t, and the estimate of x_0 made from it."""
     if not data.pictorial:
-        return process_strip(levels, x_t, x0)
+        return _strip(data)(levels, x_t, x0)
     domain = domain_of(data)
     title, scales = seen(levels)
     blocks = {
@@ -76,20 +76,25 @@ def process_picture(
 def forward_picture(
     data: Data, schedule: Schedule, levels: Sequence[Level], x_t: Sequence[ArrayLike], label: ArrayLike | None
 ) -> Figure | Image.Image:
-    """Draw data at growing noise, a column a noise level; of images with ᾱ and SNR under it."""
-    if not data.pictorial:
-        colour = None if label is None else class_colours(label, len(data.label_names))
-        return process_strip(levels, x_t, colour=colour)
-    domain = domain_of(data)
-    title, scales = seen(levels)
+    """Draw data at growing noise, a column a noise level, with ᾱ and SNR under it: first the data themselves."""
     preserving = schedule.variance == "preserving"
     notes = [
         (f"ᾱ = {float(level.alpha) ** 2:.3g}\n" if preserving else "") + f"SNR = {_short(float(level.snr))}"
         for level in levels
     ]
-    shown = {f"{data.kind}: {title}": [rescaled(x, s, sum(domain) / 2) for x, s in zip(x_t, scales, strict=True)]}
+    if not data.pictorial:
+        colour = None if label is None else class_colours(label, len(data.label_names))
+        return _strip(data)(levels, x_t, colour=colour, notes=notes)
+    domain = domain_of(data)
+    title, scales = seen(levels)
+    shown = {f"{data.name}: {title}": [rescaled(x, s, sum(domain) / 2) for x, s in zip(x_t, scales, strict=True)]}
     names = [] if label is None else _names(data, label)
     return image_process(shown, [_lines(level) for level in levels], notes, names, domain=domain)
+
+
+def _strip(data: Data) -> Callable[..., Figure]:
+    """Return how points are drawn at one noise level after another: on a line, or in the plane of the first two x."""
+    return line_strip if data.shape == (1,) else process_strip
 
 
 def seen(levels: Sequence[Level]) -> tuple[str, list[float]]:

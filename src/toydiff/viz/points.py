@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,14 +51,27 @@ def dots(ax: Axes, x: Array, colour: str | Array, pair: tuple[int, int] = (0, 1)
     )
 
 
-def _histogram(ax: Axes, x: Array, bounds: tuple[float, float], colour: str, bins: int = 60) -> None:
-    finite = x[np.isfinite(x)]
-    if finite.size == 0:
-        return
-    height, edges = np.histogram(finite, bins=bins, range=bounds)
-    density = height / (finite.size * np.diff(edges))  # of all points, also of those beyond the bounds
-    ax.stairs(density, edges, fill=True, color=colour, alpha=0.30)
-    ax.stairs(density, edges, color=colour, linewidth=1.6)
+def histogram(
+    ax: Axes, x: Array, bounds: tuple[float, float], colour: str | Array, bins: int = 60, upright: bool = True
+) -> None:
+    """Draw the density of (N,) values, or where `colour` is (N, 3) that of each class, as large as its share.
+
+    All points count, also those beyond the bounds. Upright, values lie along x; else along y.
+    """
+    finite = np.isfinite(x)
+    total = np.count_nonzero(finite)
+    way: Literal["vertical", "horizontal"] = "vertical" if upright else "horizontal"
+    parts = [(colour, finite)] if isinstance(colour, str) else _by_colour(colour, finite)
+    for shade, rows in parts:
+        height, edges = np.histogram(x[rows], bins=bins, range=bounds)
+        density = height / (max(total, 1) * np.diff(edges))
+        ax.stairs(density, edges, fill=True, color=shade, alpha=0.30, orientation=way)
+        ax.stairs(density, edges, color=shade, linewidth=1.6, orientation=way)
+
+
+def _by_colour(colour: Array, among: Array) -> list[tuple[Any, Array]]:
+    """Return (colour, which rows have it) for each of the colours (N, 3)."""
+    return [(tuple(shade), (colour == shade).all(axis=1) & among) for shade in np.unique(colour, axis=0)]
 
 
 def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) -> None:
@@ -73,30 +86,33 @@ def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) ->
 
 
 def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:
-    """Draw sets of (points, title, colour) side by side, a row for each pair of coordinates.
+    """Draw sets of (points, title, colour) side by side, a row for each pair of the first three coordinates.
 
     Limits are shared and, unless given, those of the first set: a stray sample must neither shrink the picture nor be
     hidden without a word, so each panel says which share of its points lies outside.
     """
     dimension = sets[0][0].shape[1]
-    rows = [(0, 0)] if dimension == 1 else list(combinations(range(min(dimension, 3)), 2))
-    tall = 3.4 if dimension == 1 else 4.6
-    figure = new_figure(4.6 * len(sets) + (1.3 if legend else 0), tall * len(rows))
-    axes = figure.subplots(len(rows), len(sets), squeeze=False, sharey="row")
-    for i, pair in enumerate(rows):
+    where = f" of {dimension}" if dimension > 3 else ""
+    pairs = [(0, 0)] if dimension == 1 else list(combinations(range(min(dimension, 3)), 2))
+    tall, lying = 3.4 if dimension == 1 else 4.6, len(sets) == 1  # the pairs of a single set lie in a row
+    across, down = (len(pairs), 1) if lying else (len(sets), len(pairs))
+    figure = new_figure(4.6 * across + (1.3 if legend else 0), tall * down)
+    axes = figure.subplots(down, across, squeeze=False, sharey=not lying and "row")
+    for i, pair in enumerate(pairs):
         box = limits or robust_limits(sets[0][0], pair=pair, margin=0.18)
         for k, (points, title, colour) in enumerate(sets):
-            ax, heading = axes[i, k], title if i == 0 else ""
+            ax, heading = axes[k, i] if lying else axes[i, k], title if i == 0 else ""
             if dimension == 1:
-                _histogram(ax, points[:, 0], box[:2], colour if isinstance(colour, str) else theme().blue)
+                histogram(ax, points[:, 0], box[:2], colour)
                 ax.set_xlim(box[0], box[1])
-                ax.set_ylim(bottom=0)
                 dress(ax, heading, "x", "density" if k == 0 else "")
             else:
                 dots(ax, points, colour, pair)
                 set_limits(ax, box)
-                dress(ax, heading, coordinate(pair[0]), coordinate(pair[1]) if k == 0 else "")
+                dress(ax, heading, coordinate(pair[0]), f"{coordinate(pair[1])}{where}" if k == 0 else "")
             note_outside(ax, points[:, list(pair[:dimension])], box)
+    if dimension == 1:
+        axes[0, 0].set_ylim(bottom=0)  # when all are drawn: earlier, it would keep the others' tops out
     if legend:
         figure.legend(handles=legend, loc="outside right upper", frameon=False, fontsize=TEXT, labelcolor=theme().ink)
     return figure
@@ -161,8 +177,8 @@ def marginals(data: ArrayLike, samples: ArrayLike, titles: tuple[str, str] = ("d
     figure = new_figure(4.6 * count, 3.4)
     for k, ax in enumerate(figure.subplots(1, count, squeeze=False)[0]):
         bounds = interval(left[:, k], margin=0.2)
-        _histogram(ax, left[:, k], bounds, theme().data)
-        _histogram(ax, right[:, k], bounds, theme().blue)
+        histogram(ax, left[:, k], bounds, theme().data)
+        histogram(ax, right[:, k], bounds, theme().blue)
         ax.set_xlim(bounds)
         ax.set_ylim(0, ax.get_ylim()[1] * 1.05)
         dress(ax, "", coordinate(k), "density" if k == 0 else "")

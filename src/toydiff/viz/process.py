@@ -73,23 +73,26 @@ def process_strip(
     x0: Sequence[ArrayLike] | None = None,
     limits: Limits | None = None,
     colour: Array | None = None,
+    notes: Sequence[str] = (),
 ) -> Figure:
     """Draw one panel a noise level: x_t above, the estimate of x_0 below if given; t and sigma in the header.
 
     Every array is (N, D); points keep one colour, by the direction of their end point unless `colour` (N, 3) is given.
     Where noise dwarfs the data (variance exploding) the upper row is divided by √(alpha² + sigma²), and says so.
-    A panel with more than 1 % of its points outside the limits says how many.
+    A panel with more than 1 % of its points outside the limits says how many. `notes`, one for each level, are written
+    under the columns. Of more than two coordinates the first two are drawn; points on a line are spread out in height.
     """
     scales = [float(level.scale) for level in levels]
     divided = max(scales) > 3
     upper = [planar(as_points(x) / (scale if divided else 1.0)) for x, scale in zip(x_t, scales, strict=True)]
     rows = [upper] if x0 is None else [upper, [planar(each) for each in x0]]
     names = ["x_t / √(α² + σ²)" if divided else "x_t", "estimate of x_0"]
-    names = [name.replace("_t", "ₜ").replace("_0", "₀") for name in names]
+    where = f"\nx₁ and x₂ of {more}" if (more := as_points(x_t[0]).shape[1]) > 2 else ""
+    names = [name.replace("_t", "ₜ").replace("_0", "₀") + where for name in names]
     cleanest = min(range(len(levels)), key=lambda k: float(-levels[k].log_snr))
     shade = angle_colours(rows[-1][cleanest]) if colour is None else colour
     box = limits or _process_limits(rows)
-    figure = new_figure(2.3 * len(levels) + 0.4, 2.3 * len(rows) + 0.4)
+    figure = new_figure(2.3 * len(levels) + 0.4, 2.3 * len(rows) + (0.9 if notes else 0.4))
     axes = figure.subplots(len(rows), len(levels), squeeze=False)
     for i, row in enumerate(rows):
         for k, points in enumerate(row):
@@ -101,6 +104,8 @@ def process_strip(
             if i == 0:
                 ax.set_title(level_caption(levels[k]), fontsize=TEXT, color=theme().ink, pad=6)
         axes[i, 0].set_ylabel(names[i], fontsize=TEXT, color=theme().muted)
+    for ax, note in zip(axes[-1], notes, strict=bool(notes)):
+        ax.set_xlabel(note, fontsize=SMALL, color=theme().muted)
     return figure
 
 

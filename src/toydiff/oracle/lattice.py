@@ -1,0 +1,98 @@
+"""Densities that are constant on the squares of a lattice, as a picture's pixels are: posteriors by two products."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from toydiff.errors import ToydiffError
+from toydiff.oracle.base import ExactDenoiser, Posterior, where_positive
+from toydiff.oracle.boxes import cut_normal
+
+_SMALLEST = 1e-200  # sums of products of two exponentials are trusted down to here
+_AT_ONCE = 1 << 21  # numbers in a block of rows against all squares one by one
+
+
+class Lattice(ExactDenoiser):
+    """Uniform on each square [low + side · (i, j), low + side · (i + 1, j + 1)], with mass ∝ mass[i, j], (W, H).
+
+    Noise is as likely across as up, so the sum over squares is a matrix between two vectors of one-dimensional masses:
+    p(x_t) = Σ_ij mass[i, j] a_i b_j, with a_i the mean over i's interval of N(x_t[0]; alpha x, sigma²), b_j likewise.
+    """
+
+    def __init__(self, mass: Tensor, low: Tensor, side: float) -> None:
+        if mass.ndim != 2 or not side > 0:
+            raise ToydiffError("a lattice has a mass for each square, (W, H), and squares wider than 0")
+        mass = mass.double()
+        self._cells = mass.nonzero()  # (K, 2): the squares with any mass
+        super().__init__(torch.Size([2]), mass[mass > 0] if len(self._cells) else mass.reshape(-1), None)
+        self.mass, self.low, self.side = mass / mass.sum(), low.double(), float(side)
+        ticks = [torch.arange(size, dtype=torch.float64, device=mass.device) for size in mass.shape]
+        self._axes = [low + self.side * tick for low, tick in zip(self.low, ticks, strict=True)]
+        self._held = [self.mass.sum(1 - d) > 0 for d in (0, 1)]
+        centre = self.low + self.side * (self._cells + 0.5)
+        self.mean = self.weights @ centre
+        spread = self.weights @ (centre - self.mean).square() + self.side**2 / 12
+        self.rms = float(spread.mean().sqrt())
+        self._cost = 20 * sum(mass.shape)
+
+    def _block(self, x: Tensor, alpha: Tensor, sigma: Tensor, rows: Tensor) -> Posterior:
+        noise = where_positive(sigma)
+        (log_a, at_a), (log_b, at_b) = (self._along(x, alpha, noise, d) for d in (0, 1))
+        top_a, top_b = (_top(log, held) for log, held in zip((log_a, log_b), self._held, strict=True))
+        a, b = (log_a - top_a).clamp(max=0).exp(), (log_b - top_b).clamp(max=0).exp()
+        across, up = a * (b @ self.mass.T), b * (a @ self.mass)  # (B, W), (B, H): what each column, each row weighs
+        total = across.sum(1, keepdim=True)
+        lost = (total < _SMALLEST).squeeze(1).nonzero().squeeze(1)  # far from all mass, as the noise goes
+        total = torch.where(total < _SMALLEST, 1.0, total)
+        log_prob = total.log() + top_a + top_b
+        x0 = torch.stack([(across * at_a).sum(1), (up * at_b).sum(1)], 1) / total
+        for part in torch.split(lost, max(1, _AT_ONCE // len(self._cells))):
+            log_prob[part], x0[part] = self._one_by_one(log_a[part], log_b[part], at_a[part], at_b[part])
+        clean = (sigma == 0).expand(len(x), 1)
+        density = self._log_density(x / where_positive(alpha)) - 2 * where_positive(alpha).log()
+        log_prob = torch.where(clean, density, log_prob - 2 * noise.log())
+        return Posterior(log_prob, x0, torch.where(clean, 0.0, (alpha * x0 - x) / noise**2))  # flat inside a square
+
+    def _along(self, x: Tensor, alpha: Tensor, noise: Tensor, d: int) -> tuple[Tensor, Tensor]:
+        """Return the log of the mean of φ over each interval of axis d, and the mean of x_0 in it, both (B, size)."""
+        start, width = (alpha * self._axes[d] - x[:, d : d + 1]) / noise, alpha * self.side / noise
+        log, place = cut_normal(start, width.expand_as(start))
+        return log, self._axes[d] + self.side * place
+
+    def _one_by_one(self, log_a: Tensor, log_b: Tensor, at_a: Tensor, at_b: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (log Σ, E[x_0]) by a soft-max over all squares with mass: slower, and nothing underflows."""
+        i, j = self._cells.T
+        joint = log_a[:, i] + log_b[:, j] + self.weights.log()
+        r = joint.softmax(1)
+        return joint.logsumexp(1, True), torch.stack([(r * at_a[:, i]).sum(1), (r * at_b[:, j]).sum(1)], 1)
+
+    def _log_density(self, x: Tensor) -> Tensor:
+        """Return log p(x_0 = x), (B, 1): sides belong to the denser square, with room for the rounding of float32."""
+        at, best = ((x - self.low) / self.side).clamp(-1, max(self.mass.shape)), torch.zeros_like(x[:, 0])
+        extent = torch.tensor(self.mass.shape, device=x.device)
+        for corner in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+            cell = (at + 1e-4 * torch.tensor(corner, device=x.device)).floor().long()
+            inside = ((cell >= 0) & (cell < extent)).all(1)
+            i, j = cell.where(inside[:, None], 0).T
+            best = torch.maximum(best, torch.where(inside, self.mass[i, j], 0.0))
+        return (best / self.side**2).log()[:, None]
+
+    def draw(self, n: int, generator: Generator, label: Tensor | int | None = None) -> Tensor:
+        cell = self._cells.cpu()[self._choose(n, generator, label)]
+        place = torch.rand(n, 2, generator=generator, dtype=torch.float64)
+        return (self.low.cpu() + self.side * (cell.cpu() + place)).float()
+
+    @property
+    def entropy(self) -> float:
+        return float(2 * math.log(self.side) - torch.xlogy(self.weights, self.weights).sum())
+
+    def affine(self, shift: Tensor | float, scale: float) -> Lattice:
+        return Lattice(self.mass, (self.low - shift) / scale, self.side / scale)
+
+
+def _top(log: Tensor, held: Tensor) -> Tensor:
+    """Return the largest log mass among the intervals that hold any of the density, (B, 1)."""
+    return log.detach().masked_fill(~held, -math.inf).amax(1, keepdim=True)
