@@ -128,15 +128,19 @@ def training(checkpoints: Sequence[tuple[int, Callable[[], Loaded]]], cast: Cast
 
 def interpolation(loaded: Loaded, cast: Cast, other: Tensor, frames: int) -> Panel:
     """Return the samples of the noise on the way from the cast's seeds to `other` ones: see `editing.between`."""
-    ends = [f"{int(seeds[0])}" if len(seeds) == 1 else f"{int(seeds[0])}…" for seeds in (cast.seeds, other)]
+    begin, end = (f"{first}–{last}" if last > first else f"{first}" for first, last in map(_ends, (cast.seeds, other)))
 
     def shots() -> Iterator[Shot]:
         for weight in torch.linspace(0, 1, frames).tolist():
             edit = Edit(towards=other, weight=torch.full((len(other),), weight))
             made, _ = loaded.frames(cast.seeds, label=cast.label, edit=edit, **cast.options)
-            yield Shot(made[-1].x, f"seed {ends[0]} → {ends[1]},  {weight:.0%} of the way")
+            yield Shot(made[-1].x, f"seed {begin} → {end},  {weight:.0%} of the way")
 
     return Panel("", shots(), cast.label if isinstance(cast.label, Tensor) else None)
+
+
+def _ends(seeds: Tensor) -> tuple[int, int]:
+    return int(seeds.min()), int(seeds.max())
 
 
 def live(loaded: Loaded, cast: Cast, strength: float, frames: int) -> Panel:
@@ -164,9 +168,11 @@ def score(loaded: Loaded, cast: Cast, frames: int) -> list[Panel]:
     An arrow has that direction, and the length tanh(½ |σ_t ∇ log p_t|) of one cell of the grid. Guided, a model has no
     exact counterpart.
     """
-    labels = cast.labels(loaded)
-    label = None if labels is None else labels[:1]
-    x0, _ = loaded.real(len(cast.seeds), streams.generator(int(cast.seeds[0]), "film"))
+    labels = None if cast.label is None else cast.labels(loaded)
+    label = None if labels is None else labels[:1]  # None: of the whole distribution
+    x0, classes = loaded.real(len(cast.seeds), streams.generator(int(cast.seeds[0]), "film"))
+    if label is not None and classes is not None and (classes == label).any():
+        x0 = x0[classes == label]
     model_x0 = (x0 - loaded.shift) / loaded.scale
     eps = streams.normal(loaded.data.shape, seed=torch.arange(len(x0)), stream="film")
     limits = film_limits(loaded.data)

@@ -147,7 +147,7 @@ def images_film(
     if (opening := next(shots, None)) is None:
         return
     top = PADDING if title is None else _top(size)
-    face = _face(opening.caption, max(11, round(0.026 * size)), size)
+    face = _face(opening.caption, max(11, round(0.03 * size)), size)
     for shot in chain([opening], shots):
         each = shades(shot.x, domain)
         columns, height, width = film_grid(len(each), each.shape[1:3], size, title is not None)
@@ -162,7 +162,7 @@ def images_film(
         pen = ImageDraw.Draw(frame)
         pen.text((left, (below + size) / 2), shot.caption, fill=theme().ink, font=face, anchor="lm")
         if title:
-            heading = _face(title, max(12, round(0.03 * size)), size)
+            heading = _face(title, max(12, round(0.034 * size)), size)
             pen.text((size / 2, top / 2), title, fill=theme().ink, font=heading, anchor="mm")
         yield np.asarray(frame)
 

@@ -185,7 +185,7 @@ class Field:
     def __init__(self, stage: Stage, first: Array, colour: Array | str | None) -> None:
         shade = np.broadcast_to(to_rgb(theme().data), (len(first), 3)) if colour is None else colour
         self.dots = Dots(stage, first, shade)
-        self.quiver = _quiver(stage, grid(stage.limits), np.array([to_rgb(theme().blue)]), alpha=1.0)
+        self.quiver = _quiver(stage, grid(stage.limits), np.array([to_rgb(theme().blue)]), alpha=1.0, pivot="mid")
 
     def __call__(self, stage: Stage, points: Array, shot: Shot) -> list[Artist]:
         self.quiver.set_UVC(*planar(shot.x0 if shot.x0 is not None else np.zeros((FIELD**2, 2))).T)
@@ -248,10 +248,10 @@ def grid(limits: Limits) -> Array:
     return np.stack(np.meshgrid(across, up), -1).reshape(-1, 2)
 
 
-def _quiver(stage: Stage, at: Array, colour: Array, alpha: float) -> Any:
+def _quiver(stage: Stage, at: Array, colour: Array, alpha: float, pivot: str = "tail") -> Any:
     """Return arrows whose lengths are in the units of the data: axes are equal, so that "uv" is the angle seen."""
     return stage.ax.quiver(
         *at.T, np.zeros(len(at)), np.zeros(len(at)), color=list(map(tuple, colour)), alpha=alpha,
         angles="uv", scale_units="x", scale=1, units="width", width=0.0024, headwidth=5.5, headlength=7,
-        headaxislength=6.5, minlength=0.5, animated=True, pivot="tail",
+        headaxislength=6.5, minlength=0.5, animated=True, pivot=pivot,
     )  # fmt: skip
