@@ -112,7 +112,7 @@ def animate(
     check_encoder(kind)
     checkpoints = progression.chosen(found, None) if what == "training" else {}
     length = len(checkpoints) or frames or FRAMES
-    film.check_bytes(out, kind, size**2 * max(len(sides), 1), length + rate * sum(held), yes)
+    film.check_bytes(out, kind, size**2 * max(len(sides), 1), length, yes)
     talk.note(f"filming {found.why}")
 
     import torch
