@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from toydiff import checkpoint as checkpoints
-from toydiff.cli.animate import forward
+from toydiff.cli.films import forward
 from toydiff.data import AnyData
 from toydiff.denoiser import TARGETS, AnyWeight
 from toydiff.names import preset_names
@@ -162,9 +162,9 @@ def test_the_format_may_follow_a_checkpoint_that_is_no_argument(with_run: Path, 
 
 def test_the_film_of_a_few_points_goes_from_them(here: Path) -> None:
     loaded = load("exact:moons@3")
-    film, labels = forward(loaded, torch.arange(5), 4)
+    _, shots, labels, _ = forward(loaded, torch.arange(5), 4)
     points = loaded.data.fixed()
-    frames = list(film)
+    frames = list(shots)
     torch.testing.assert_close(frames[0].x, points.x[[0, 1, 2, 0, 1]], atol=1e-5, rtol=0)
     assert labels is not None and labels.tolist() == points.label[[0, 1, 2, 0, 1]].tolist()  # type: ignore[index]
 
