@@ -179,6 +179,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "digits.toml": lambda good: b"seed = " + b"1" * 5000,
     "deep.toml": lambda good: b"[" + b".".join([b"a"] * 5000) + b"]\nb = 1\n",
     "unknown.toml": lambda good: b"[training]\nstepz = 3\n[data]\nkind = 'moon'\n",
+    "hostile.toml": lambda good: b'[training]\n"\\u001b[31m[red]" = 1\n',
     "schedule.toml": lambda good: b"schedule = 3\n",
 }
 
@@ -253,6 +254,10 @@ TRAIN = [
     Row("train moons --name tiny", "run", 2, "the run runs/tiny exists | --resume"),
     Row("train moons --name tiny --resume", "run", 2, "was started with another configuration | toydiff resume tiny"),
     Row("train moons --name ../up", "", 2, "`../up` is no name for a run"),
+    Row("train moons --name '🌀 x'", "", 2, "`🌀 x` is no name for a run"),
+    Row("train moons --runs-dir '[red]/\x1b[31m' --name 'a/b'", "", 2, "`a/b` is no name for a run"),
+    Row("train moons --config '[red]\x1b[31m.toml'", "", 1, r"[red]\x1b[31m.toml is not there"),
+    Row("train --config hostile.toml", "hostile.toml", 2, r"training.\x1b[31m[red]: unknown key"),
     Row("train moons --name .hidden", "", 2, "`.hidden` is no name for a run"),
     Row("train moons --name x.pt", "", 2, "`x.pt` is no name for a run"),
     Row("train moons --name ''", "", 2, "`` is no name for a run"),
