@@ -27,6 +27,7 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
+from toydiff.evaluation import track
 from toydiff.files import shown, sweep, write_text
 from toydiff.lock import locked
 from toydiff.names import Found
@@ -34,7 +35,7 @@ from toydiff.runs import Loaded
 from toydiff.training import Step, Validator, fit
 from toydiff.training.optimizers import check_moments
 
-TASKS = ("validation", "copy", "picture")
+TASKS = ("validation", "scores", "copy", "picture")
 """What may be due after a step, in this order."""
 
 
@@ -146,7 +147,8 @@ class Trainer:
         if step.step % record.log_every == 0 or last:
             self._log(step, progress, began, on_metrics)
         validate, picture = (step.step % every == 0 or last for every in (record.validate_every, record.sample_every))
-        self.due = list(compress(TASKS, (validate, self._kept(step.step), picture)))
+        score = record.evaluate_every is not None and (step.step % record.evaluate_every == 0 or last)
+        self.due = list(compress(TASKS, (validate, score, self._kept(step.step), picture)))
 
     def _kept(self, step: int) -> bool:
         record = self.run.record
@@ -157,7 +159,9 @@ class Trainer:
     ) -> None:
         """Validate, keep a copy, draw; a signal ends it, and what is left is done when the run goes on."""
         validate = partial(self._validate, validator=validator, progress=progress, on_metrics=on_metrics)
-        tasks: dict[str, Callable[[Step], None]] = dict(zip(TASKS, (validate, self._copy, self._picture), strict=True))
+        score = partial(self._score, on_metrics=on_metrics)
+        does: tuple[Callable[[Step], None], ...] = (validate, score, self._copy, self._picture)
+        tasks = dict(zip(TASKS, does, strict=True))
         with suppress(Left):
             while self.due:
                 tasks[self.due[0]](step)
@@ -251,6 +255,13 @@ class Trainer:
                 self._save(step, "best.pt")
             if "best.pt" in self.failed:
                 self.best = before
+
+    def _score(self, step: Step, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
+        """Measure samples of the averaged weights against held-out data, the same noise and data every time."""
+        with self.signals.leavable():
+            scores = track(self.loaded(step.ema), self.run.seed)
+        self._add({"step": step.step, "scores": scores}, on_metrics)
+        self.board.scores(step.step, scores)
 
     def _add(self, row: dict[str, Any], on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         self.metrics.append(row)
