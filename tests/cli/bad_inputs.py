@@ -753,7 +753,7 @@ EVALUATING = [
     Row(f"{E} --seed 0-63", "run", 2, "`--seed 0-63`: draws follow one another from one seed | --seed 7"),
     Row(f"{E} --seed x", "run", 2, "`--seed x` is neither a seed nor a range"),
     Row(f"{E} --seed -3", "run", 2, "`--seed -3` is neither"),
-    Row(f"{E} --sampler ddmi", "run", 2, "unknown kind `ddmi`. Did you mean `ddim`?"),
+    Row(f"{E} --sampler ddi", "run", 2, "unknown kind `ddi`. Did you mean `ddim`?"),
     Row(f"{E} --label 9", "run", 2, "unknown label `9` | Known: lower, none, upper"),
     Row("evaluate plain --label 1", "run", 2, "`plain` knows no labels"),
     Row("evaluate plain --guidance 2", "run", 2, "`plain` cannot be guided"),

@@ -61,7 +61,7 @@ def compared(columns: Mapping[str, Result]) -> str:
         tables.append(table(("score", first, *beside, "floor ± sd"), rows))
     below = (
         f"Below a value stands how far it lies from that of {first}, ± half of a\n"
-        "paired 95 % interval, and * where that does not hold 0. All share noise and data.\n"
+        "paired 95 % interval, and * where 0 lies outside it. All share noise and data.\n"
         "↓ less is better, ↑ more is better, = the nearer to the floor the better."
     )
     return "\n\n".join([*tables, below])
