@@ -122,7 +122,7 @@ class Trainer:
                     with self.clock.pause():
                         out_of_time = max_time is not None and time.monotonic() - began >= max_time
                         self.over = step.step == step.total or out_of_time or self.stop is not None
-                        self._do_what_is_due(step, validator, progress, on_metrics)
+                        self._do_what_is_due(step, validator, on_metrics)
                         self.over = self.over or self.stop is not None
                         if step.step % self.run.record.save_every == 0 or self.over or self._kept(step.step):
                             with self._attempt("latest.pt", "the next save tries again"):
@@ -155,10 +155,10 @@ class Trainer:
         return step in record.keep or (record.keep_every is not None and step % record.keep_every == 0)
 
     def _do_what_is_due(
-        self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
+        self, step: Step, validator: Validator, on_metrics: Callable[[dict[str, Any]], None] | None
     ) -> None:
-        """Validate, keep a copy, draw; a signal ends it, and what is left is done when the run goes on."""
-        validate = partial(self._validate, validator=validator, progress=progress, on_metrics=on_metrics)
+        """Validate, measure, keep a copy, draw; a signal ends it, and what is left is done when the run goes on."""
+        validate = partial(self._validate, validator=validator, on_metrics=on_metrics)
         score = partial(self._score, on_metrics=on_metrics)
         does: tuple[Callable[[Step], None], ...] = (validate, score, self._copy, self._picture)
         tasks = dict(zip(TASKS, does, strict=True))
@@ -240,9 +240,7 @@ class Trainer:
         progress.update(step.step, row["loss"], step.lr, row["grad_norm"], speed)
         self.board.training(row)
 
-    def _validate(
-        self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
-    ) -> None:
+    def _validate(self, step: Step, validator: Validator, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         step.guard.check()
         with self.signals.leavable():
             loss, bins = validator(step.ema, batch_size=min(2048, self.loaded(step.ema).at_once))
