@@ -38,7 +38,7 @@ def scores_table(scores: list[Score]) -> str:
         "The floor is what real data read in the samples' place; z is how many of its sd\n"
         "a value lies above it.\n"
     )
-    return f"{main}\n\n{legend}\n{table(('', ''), words).lstrip()}"
+    return f"{main}\n\n{legend}\n{table(('score', 'what it says'), words)}"
 
 
 def compared(columns: Mapping[str, Result]) -> str:
@@ -99,7 +99,7 @@ def number(value: float, spread: float) -> str:
         decimals = max(0, 1 - math.floor(math.log10(spread)))
         if decimals <= 6:
             return f"{value:.{decimals}f}"
-        return f"{value:.1e}"
+        return f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.6f}"
     return f"{value:.4g}" if abs(value) > 1e-12 else "0"
 
 
