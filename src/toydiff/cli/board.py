@@ -29,6 +29,11 @@ class Board:
         for k, (_, value) in enumerate(bins):
             self._scalar(f"loss_by_noise_level/{k}_of_{len(bins)}", value, step)
 
+    def scores(self, step: int, scores: dict[str, float]) -> None:
+        """Write what was measured of samples."""
+        for name, value in scores.items():
+            self._scalar(f"scores/{name}", value, step)
+
     def pictures(self, step: int, pictures: dict[str, Any]) -> None:
         """Write pictures."""
         from toydiff.viz.style import pixels

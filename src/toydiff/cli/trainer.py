@@ -27,6 +27,7 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
+from toydiff.evaluation import track
 from toydiff.files import shown, sweep, write_text
 from toydiff.lock import locked
 from toydiff.names import Found
@@ -34,7 +35,7 @@ from toydiff.runs import Loaded
 from toydiff.training import Step, Validator, fit
 from toydiff.training.optimizers import check_moments
 
-TASKS = ("validation", "copy", "picture")
+TASKS = ("validation", "scores", "copy", "picture")
 """What may be due after a step, in this order."""
 
 
@@ -121,7 +122,7 @@ class Trainer:
                     with self.clock.pause():
                         out_of_time = max_time is not None and time.monotonic() - began >= max_time
                         self.over = step.step == step.total or out_of_time or self.stop is not None
-                        self._do_what_is_due(step, validator, progress, on_metrics)
+                        self._do_what_is_due(step, validator, on_metrics)
                         self.over = self.over or self.stop is not None
                         if step.step % self.run.record.save_every == 0 or self.over or self._kept(step.step):
                             with self._attempt("latest.pt", "the next save tries again"):
@@ -146,18 +147,21 @@ class Trainer:
         if step.step % record.log_every == 0 or last:
             self._log(step, progress, began, on_metrics)
         validate, picture = (step.step % every == 0 or last for every in (record.validate_every, record.sample_every))
-        self.due = list(compress(TASKS, (validate, self._kept(step.step), picture)))
+        score = record.evaluate_every is not None and (step.step % record.evaluate_every == 0 or last)
+        self.due = list(compress(TASKS, (validate, score, self._kept(step.step), picture)))
 
     def _kept(self, step: int) -> bool:
         record = self.run.record
         return step in record.keep or (record.keep_every is not None and step % record.keep_every == 0)
 
     def _do_what_is_due(
-        self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
+        self, step: Step, validator: Validator, on_metrics: Callable[[dict[str, Any]], None] | None
     ) -> None:
-        """Validate, keep a copy, draw; a signal ends it, and what is left is done when the run goes on."""
-        validate = partial(self._validate, validator=validator, progress=progress, on_metrics=on_metrics)
-        tasks: dict[str, Callable[[Step], None]] = dict(zip(TASKS, (validate, self._copy, self._picture), strict=True))
+        """Validate, measure, keep a copy, draw; a signal ends it, and what is left is done when the run goes on."""
+        validate = partial(self._validate, validator=validator, on_metrics=on_metrics)
+        score = partial(self._score, on_metrics=on_metrics)
+        does: tuple[Callable[[Step], None], ...] = (validate, score, self._copy, self._picture)
+        tasks = dict(zip(TASKS, does, strict=True))
         with suppress(Left):
             while self.due:
                 tasks[self.due[0]](step)
@@ -236,9 +240,7 @@ class Trainer:
         progress.update(step.step, row["loss"], step.lr, row["grad_norm"], speed)
         self.board.training(row)
 
-    def _validate(
-        self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
-    ) -> None:
+    def _validate(self, step: Step, validator: Validator, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         step.guard.check()
         with self.signals.leavable():
             loss, bins = validator(step.ema, batch_size=min(2048, self.loaded(step.ema).at_once))
@@ -251,6 +253,13 @@ class Trainer:
                 self._save(step, "best.pt")
             if "best.pt" in self.failed:
                 self.best = before
+
+    def _score(self, step: Step, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
+        """Measure samples of the averaged weights against held-out data, the same noise and data every time."""
+        with self.signals.leavable():
+            scores = track(self.loaded(step.ema), self.run.seed)
+        self._add({"step": step.step, "scores": scores}, on_metrics)
+        self.board.scores(step.step, scores)
 
     def _add(self, row: dict[str, Any], on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         self.metrics.append(row)
