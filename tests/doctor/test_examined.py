@@ -170,7 +170,7 @@ def rows(loss: Any, norm: float = 0.5, validation: tuple[float, ...] = ()) -> li
         (rows(lambda u: 1 + math.exp(-20 * u)), "ok", ""),
         (rows(lambda u: 2 - u), "warning", "Train longer"),
         (rows(lambda u: 1 + 9 * (int(u * 200) % 25 == 24)), "warning", "Lower it"),
-        (rows(lambda u: 1, norm=5.0), "warning", "Lower it"),
+        (rows(lambda u: 1, norm=5.0), "warning", "Raise training.clip: half of the gradients are longer than 5."),
         (rows(lambda u: 1, validation=(1.0, 0.5, 0.9)), "problem", "Lower it"),
         (rows(lambda u: 1)[:10], "ok", ""),
     ],
