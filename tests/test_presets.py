@@ -17,6 +17,7 @@ FEW = (
 
 
 @pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.usefixtures("official")
 def test_every_preset_trains_and_samples(preset):
     run = resolve(configuration_layers(preset, None, [*FEW], {})).run
     *_, last = fit(run.build(), run.data, run.training, seed=run.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,15 +56,15 @@ def fetch(
 
 def _check_folder(source: Path, name: str, files: dict[File, str]) -> None:
     """Raise ToydiffError naming the files that `source` should hold and does not."""
-    missing = [file.name for file in files if not (source / file.name).exists()]
+    missing = [file.name for file in files if not os.path.exists(source / file.name)]
     if not missing:
         return
-    if not source.is_dir():
+    if not os.path.isdir(source):
         raise ToydiffError(f"there is no folder {shown(source)}", "Give --from the folder that holds the files.")
     hint = "They are taken as they were published: packed, and under these names."
-    if unpacked := [file for file in missing if (source / file.removesuffix(".gz")).exists()]:
+    if unpacked := [file for file in missing if os.path.exists(source / file.removesuffix(".gz"))]:
         hint = f"{unpacked[0].removesuffix('.gz')} is there unpacked: give the packed files, whose SHA-256 is known."
-    if (source / _PICKLED).exists():
+    if os.path.exists(source / _PICKLED):
         hint = f"{_PICKLED} is a pickle, which is never read: get the binary version from {OFFICIAL[name].mirrors[0]}"
     raise ToydiffError(f"{shown(source)} does not hold {', '.join(missing)}", hint)
 

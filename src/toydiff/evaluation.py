@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from toydiff import __version__
 from toydiff.data import Batch, Data
 from toydiff.errors import ToydiffError
+from toydiff.files import write_text
 from toydiff.metrics.planar import PointMeasures
-from toydiff.metrics.scores import Floor, Measures, Score, confidence
+from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, remark
 from toydiff.runs import Loaded
+from toydiff.runs.loaded import BATCH
 from toydiff.training import streams
 
 DRAWS, FLOOR_DRAWS = 5, 20
 """Draws of samples that an interval comes from, and pairs of real draws that a floor comes from."""
+STEPS = 50
+"""Steps of the ODE that a likelihood is first computed with; twice as many check it."""
+KL = Meaning("nats", "lower", "mean of log p_true(x) − log p_model(x) over real x, by the probability-flow ODE")
 
 
 def evaluate(
@@ -27,61 +37,151 @@ def evaluate(
     draws: int = DRAWS,
     floor_draws: int = FLOOR_DRAWS,
     label: str | int | None = None,
+    cache: Path | None = None,
     on_progress: Callable[[str], None] = lambda what: None,
     **options: Any,
 ) -> list[Score]:
     """Return every score that suits the model's data (points, shapes, images), each over `draws` draws of n samples.
 
-    Draw b is made of the seeds seed + b·n … seed + (b + 1)·n − 1 and stands beside n fresh real data of its own, drawn
+    Draw b is made of the seeds seed + b·n … seed + (b + 1)·n − 1 and stands beside n held-out data of its own, drawn
     from what the training data were drawn from; of a class, if `label` names one. Two ways of sampling, evaluated with
-    the same seed, thus share noise and real data draw by draw. `options` are those of `Loaded.sample`: sampler, levels,
-    guidance, interval, guide, clip, device, evaluations.
+    the same seed, thus share noise and real data draw by draw. The floor comes from `floor_draws` pairs of further real
+    draws, and is kept in the folder `cache`. `options` are those of `Loaded.sample`: sampler, levels, guidance,
+    interval, guide, clip, device, evaluations.
     """
-    data = loaded.data
-    measures = measures_for(data)
-    chosen = None if label is None or str(label) == "none" else data.label_of(label)
+    data, chosen = loaded.data, class_of(loaded, label)
+    measures = measures_for(data, loaded.conditional and str(label) != "none", chosen)
     drawn = []
     for b in range(draws):
-        on_progress(f"draw {b + 1} of {draws}")
+        on_progress(f"draw {b + 1} of {draws}: {n:,} samples")
         samples = loaded.sample(n, seed=seed + b * n, label=label, **options)
         drawn.append(measures(samples, real(data, n, seed, "evaluate", b, chosen)))
-    on_progress("the floor")
-    floors = floors_of(data, n, seed, floor_draws, chosen)
-    return [
-        Score(name, meaning, note=measures.missing[name])
-        if name in measures.missing
-        else Score(name, meaning, values := tuple(d[name] for d in drawn), confidence(values), floors[name])
-        for name, meaning in measures.meanings.items()
-    ]
+    floors = floors_of(measures, data, n, seed, floor_draws, chosen, cache, on_progress)
+    scores = []
+    for name, meaning in measures.meanings.items():
+        if name in measures.missing:
+            scores.append(Score(name, meaning, note=measures.missing[name]))
+        else:
+            values = tuple(row[name] for row in drawn)
+            scores.append(Score(name, meaning, values, confidence(values), floors[name], remark(name, values, n)))
+    return scores
+
+
+def divergence(
+    loaded: Loaded, n: int = 2000, *, seed: int = 0, label: str | int | None = None, steps: int = STEPS
+) -> Score:
+    """Return KL(data‖model) in nats: the paired mean of log p_true(x) − log p_model(x) over n real x.
+
+    The model's density is that of its probability-flow ODE, whatever samples from it, without guidance; a model of
+    classes is asked for each x's own. The ODE is solved with `steps` steps and with twice as many, and what this
+    changes is said. The floor is 0, with the standard error for its spread.
+    """
+    name, data, chosen = "KL(data‖model)", loaded.data, class_of(loaded, label)
+    try:
+        if getattr(loaded.denoiser, "memorises", False):
+            raise ToydiffError("the model is a set of points, and has no density")
+        law = data.exact()
+    except ToydiffError as error:
+        return Score(name, KL, note=error.message)
+    x, classes = real(data, n, seed, "likelihood", 0, chosen)
+    given = classes if loaded.conditional and str(label) != "none" else None  # to the truth and to the model
+    asked = torch.full((n,), len(data.label_names)) if loaded.conditional and given is None else given
+    ratios = []
+    for rows in torch.split(torch.arange(n), BATCH):
+        own = None if given is None else given[rows]
+        truth = law.log_prob(x[rows].double(), label=own)
+        to_model = None if asked is None else asked[rows]
+        models = [loaded.log_prob(x[rows], to_model, steps=k * steps).double() for k in (1, 2)]
+        ratios.append(truth - torch.stack(models))
+    coarse, fine = torch.cat(ratios, 1)
+    mean, se = float(fine.mean()), float(fine.std()) / math.sqrt(n)
+    note = f"{2 * steps} steps of the ODE instead of {steps} change it by {mean - float(coarse.mean()):+.1g}"
+    return Score(name, KL, (mean,), (mean - 1.96 * se, mean + 1.96 * se), Floor(0.0, se), note)
+
+
+def track(loaded: Loaded, seed: int) -> dict[str, float]:
+    """Return the quick scores of a model in training, the same noise and real data at every call."""
+    measures = measures_for(loaded.data, loaded.conditional, None)
+    return measures.quick(
+        loaded.sample(measures.few, seed=seed), real(loaded.data, measures.few, seed, "evaluate", 0, None)
+    )
+
+
+def class_of(loaded: Loaded, label: str | int | None) -> int | None:
+    """Return the number of the class that `label` asks for, None for all of them.
+
+    Raises ConfigurationError for a label that does not exist or a model that takes none.
+    """
+    if label is None or loaded.labels(label, torch.zeros(1, dtype=torch.int64)) is None or str(label) == "none":
+        return None
+    return loaded.data.label_of(label)
 
 
 @lru_cache(maxsize=8)
-def measures_for(data: Data) -> Measures:
+def measures_for(data: Data, conditional: bool, label: int | None) -> Measures:
     """Return what there is to measure of such data; ToydiffError for data that nobody knows how to judge."""
     if data.pictorial:
         raise ToydiffError(f"nothing is measured of images such as `{data.kind}` yet", "Look at them: toydiff sample.")
-    return PointMeasures(data)
+    return PointMeasures(data, conditional=conditional, label=label)
 
 
-def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None = None) -> Batch:
-    """Return n fresh data, of one class if a label is given: a function of (seed, stream, k)."""
+def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None) -> Batch:
+    """Return n held-out data, of one class if a label is given: a function of (seed, stream, k)."""
     generator = streams.generator(seed, stream, k)
     if label is None:
-        return data.draw(n, generator)
+        return data.held_out(n, generator)
     x = torch.empty(0, *data.shape)
-    while len(x) < n:
-        batch = data.draw(max(n, 1000), generator)
+    for _ in range(1000):
+        batch = data.held_out(max(n, 1000), generator)
         x = torch.cat([x, batch.x[batch.label == label]])
-    return Batch(x[:n], torch.full((n,), label))
+        if len(x) >= n:
+            return Batch(x[:n], torch.full((n,), label))
+    raise ToydiffError(f"real data of the class `{data.label_names[label]}` are too rare to find {n:,}", "Lower -n.")
 
 
-@lru_cache(maxsize=8)
-def floors_of(data: Data, n: int, seed: int, draws: int, label: int | None = None) -> dict[str, Floor]:
-    """Return every score's floor at n samples: its mean and spread over pairs of fresh real draws."""
-    measures = measures_for(data)
-    rows = [
-        measures(real(data, n, seed, "floor", 2 * k, label), real(data, n, seed, "floor", 2 * k + 1, label))
-        for k in range(draws)
-    ]
-    columns = {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in rows[0]}
-    return {name: Floor(float(column.mean()), float(column.std())) for name, column in columns.items()}
+def floors_of(
+    measures: Measures,
+    data: Data,
+    n: int,
+    seed: int,
+    draws: int,
+    label: int | None,
+    cache: Path | None,
+    on_progress: Callable[[str], None],
+) -> dict[str, Floor]:
+    """Return every score's floor at n samples: its mean and spread over pairs of fresh real draws.
+
+    They are kept in a file of the folder `cache`, named by all that they depend on.
+    """
+    names = [name for name in measures.meanings if name not in measures.missing]
+    key = [__version__, torch.__version__, data.model_dump(mode="json"), names, n, seed, draws, label]
+    path = cache and cache / f"{sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
+    if path is not None and (kept := _read(path, names)) is not None:
+        return kept
+    rows = []
+    for k in range(draws):
+        on_progress(f"floor: pair {k + 1} of {draws} of {n:,} real {data.word}")
+        rows.append(measures(*(real(data, n, seed, "floor", 2 * k + j, label) for j in (0, 1))))
+    columns = {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in names}
+    floors = {name: Floor(float(column.mean()), float(column.std())) for name, column in columns.items()}
+    if path is not None:
+        _keep(path, floors)
+    return floors
+
+
+def _read(path: Path, names: list[str]) -> dict[str, Floor] | None:
+    """Return the floors kept in a file, or None if it is not there or not what it should be."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Floor(float(kept[name][0]), float(kept[name][1])) for name in names}
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        return None
+
+
+def _keep(path: Path, floors: dict[str, Floor]) -> None:
+    """Write floors for the next time; where that is not possible, they are computed again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(floors))
+    except (OSError, ToydiffError):
+        return

@@ -131,22 +131,22 @@ def folder_of(name: str) -> Path:
 
 def fault(path: Path, file: File) -> str | None:
     """Return what keeps the file at `path` from being the official one, or None."""
-    if not path.exists():
-        return "is not there"
     try:
         return fault_in(read_bytes(path, LARGEST), file)
     except ToydiffError as error:
-        return error.message.removeprefix(shown(path)).strip()
+        return error.message.removeprefix(shown(path)).strip()  # "is not there", for one
 
 
 def fault_in(content: bytes, file: File) -> str | None:
     """Return what is wrong with bytes that should be those of the official file, or None."""
+    if (digest := hashlib.sha256(content).hexdigest()) == file.sha256:
+        return None
+    for name, known in OFFICIAL.items():
+        if digest in [each.sha256 for each in known.files]:
+            return f"is a file of {name}"
     if len(content) != file.size:
         return f"has {len(content):,} bytes, and the official one {file.size:,}"
-    if (digest := hashlib.sha256(content).hexdigest()) != file.sha256:
-        other = [name for name, known in OFFICIAL.items() if digest in [each.sha256 for each in known.files]]
-        return f"is a file of {other[0]}" if other else f"is not the official one: its SHA-256 is {digest[:12]}…"
-    return None
+    return f"is not the official one: its SHA-256 is {digest[:12]}…"
 
 
 def faults(name: str) -> dict[str, str | None]:

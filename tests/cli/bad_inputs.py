@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import shutil
 import struct
+import tarfile
+import warnings
+import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
 from toydiff import checkpoint as checkpoints
+from toydiff.names import DATA_KINDS, preset_names
 
 
 class Row(NamedTuple):
@@ -45,9 +50,9 @@ def torch_bytes(content: object) -> bytes:
     return file.getvalue()
 
 
-def forged(archive: bytes) -> bytes:
+def forged(archive: bytes, version: int = 1) -> bytes:
     """Give an archive the mark that toydiff puts on its own: anybody can compute a digest."""
-    mark = b"toydiff 1 sha256 "
+    mark = f"toydiff {version} sha256 ".encode()
     body = archive[:-2] + struct.pack("<H", len(mark) + 64) + mark
     return body + hashlib.sha256(body).hexdigest().encode()
 
@@ -80,6 +85,50 @@ def broken(good: bytes) -> bytes:
         return path.read_bytes()
 
 
+def changed(good: bytes, **parts: Callable[[Any], Any]) -> bytes:
+    """Return a whole checkpoint, its digest right, with some parts changed: anybody can write one."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "good.pt")
+        path.write_bytes(good)
+        content = vars(checkpoints.load(path))
+        found = {"format": "toydiff", "version": 1, **{k: v for k, v in content.items() if k != "digest"}}
+        found |= {part: change(found[part]) for part, change in parts.items()}
+        found["header"] = json.dumps(found["header"])
+        return forged(torch_bytes(found), found["version"])
+
+
+def first(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
+    """Change the first matrix of weights."""
+
+    def changing(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        key = next(key for key, value in weights.items() if value.ndim == 2)
+        return weights | {key: change(weights[key])}
+
+    return changing
+
+
+def rezipped(good: bytes, how: int, extra: str = "") -> bytes:
+    """Return a checkpoint packed by another hand, its digest right."""
+    file = BytesIO()
+    with zipfile.ZipFile(BytesIO(good)) as old, zipfile.ZipFile(file, "w", how) as new:
+        for name in [*old.namelist(), *([extra] if extra else [])]:
+            with warnings.catch_warnings(action="ignore"):
+                new.writestr(name, old.read(name))
+    return forged(file.getvalue())
+
+
+def tarred() -> bytes:
+    """Return what the oldest PyTorch wrote: a tar of pickles."""
+    file = BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name in ("sys_info", "pickle", "storages"):
+            content = pickle.dumps(Hostile())
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, BytesIO(content))
+    return file.getvalue()
+
+
 FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good checkpoint
     "text.pt": lambda good: b"dear reader, this is no checkpoint\n",
     "empty.pt": lambda good: b"",
@@ -90,10 +139,22 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "hostile.pt": lambda good: torch_bytes({"model": Hostile()}),
     "forged.pt": lambda good: forged(torch_bytes({"model": Hostile()})),
     "foreign.pt": lambda good: torch_bytes({"state_dict": {"weight": torch.zeros(3)}}),
+    "tar.pt": lambda good: tarred(),
+    "deflated.pt": lambda good: rezipped(good, zipfile.ZIP_DEFLATED),
+    "double.pt": lambda good: rezipped(good, zipfile.ZIP_STORED, "archive/data.pkl"),
+    "stride.pt": lambda good: changed(good, ema=first(lambda value: torch.ones(1).expand(10**6, 10**6))),
+    "shapes.pt": lambda good: changed(good, ema=first(lambda value: torch.ones(3, 3))),
+    "nan.pt": lambda good: changed(good, ema=first(lambda value: value * torch.nan)),
+    "keys.pt": lambda good: changed(good, ema=lambda ema: {"\x1b[31mevil": torch.ones(1)}),
+    "newer.pt": lambda good: changed(good, version=lambda version: version + 1),
+    "step.pt": lambda good: changed(good, header=lambda header: header | {"step": "\x1b[31m"}),
+    "config.pt": lambda good: changed(good, header=lambda header: header | {"config": {"\x1b[31m": "[red]<b>"}}),
     "picture.pt": lambda good: b"\x89PNG\r\n\x1a\n" + bytes(100),
     "taken.png": lambda good: b"mine",
     "taken.mp4": lambda good: b"mine",
     "taken.npz": lambda good: b"mine",
+    "cifar-10-python.tar.gz": lambda good: pickle.dumps(Hostile()),
+    "train-images-idx3-ubyte": lambda good: b"",
     "file": lambda good: b"not a folder",
     "small.png": lambda good: picture(8, 8),
     "fits.png": lambda good: picture(32, 32),
@@ -126,15 +187,17 @@ def make(fixture: str, here: Path, trained: Path) -> None:
     """Make everything a row's fixture names."""
     good = (trained / "runs" / "tiny" / "best.pt").read_bytes()
     for name in fixture.split():
-        if name == "run":
+        if name == "pipe":
+            os.mkfifo(here / "pipe")
+        elif name == "run":
             shutil.copytree(trained / "runs", here / "runs")
         else:
             (here / name).write_bytes(FILES[name](good))
 
 
 LONG = "n" * 300
-PRESETS = "Known: checkerboard, gaussians, moons, shapes32, shapes32-cond, shapes32-ddpm, swissroll, swissroll-cosine40"
-DATA = "Known: checkerboard, circles, gaussians, moons, pinwheel, shapes, spirals, swissroll"
+PRESETS = f"Known: {', '.join(preset_names())}"
+DATA = f"Known: {', '.join(sorted(DATA_KINDS))}"
 
 COMMANDS = [
     Row("trian swissroll", "", 2, "No such command 'trian' | Did you mean 'train'?"),
@@ -321,6 +384,21 @@ CHECKPOINTS = [
         "picture.pt": "it is a PNG picture",
     }.items()
 ]
+CHECKPOINTS += [
+    Row("sample tar.pt", "tar.pt", 1, "tar.pt is not a usable checkpoint: it is"),
+    Row("sample pipe", "pipe", 1, "pipe is a pipe, not a file"),
+    Row("sample /dev/zero", "", 1, "/dev/zero is a device, not a file"),
+    Row("sample deflated.pt", "deflated.pt", 1, "it holds compressed or encrypted records"),
+    Row("sample double.pt", "double.pt", 1, "it holds a record named 'archive/data.pkl', twice or out of place"),
+    Row("sample stride.pt", "stride.pt", 1, "a tensor is larger or smaller than its storage"),
+    Row("sample shapes.pt", "shapes.pt", 1, "the weights do not fit the network: | is (3, 3) float32 instead of"),
+    Row("sample nan.pt", "nan.pt", 1, "holds NaN or infinity"),
+    Row("sample keys.pt", "keys.pt", 1, r"missing `shift`, | unknown `\x1b[31mevil`"),
+    Row("sample newer.pt", "newer.pt", 1, "version 2 of the format, this toydiff reads up to 1 | Update toydiff"),
+    Row("sample step.pt", "step.pt", 1, "its header has an odd `step`: input should be a valid integer"),
+    Row("inspect step.pt", "step.pt", 1, "its header has an odd `step`: input should be a valid integer"),
+    Row("sample config.pt", "config.pt", 1, r"its configuration is not valid here: \x1b[31m"),
+]
 
 NAMES = [
     Row("sample", "", 2, "which one? | a run, a preset, a path or best.pt"),
@@ -367,10 +445,58 @@ NAMES = [
         2,
         "--schedule, --model, --doctor, --verify and --export each do one thing with one model | a NAME",
     ),
+    Row("inspect samplers --doctor", "", 2, "--schedule, --model, --doctor, --verify and --export each do one thing"),
+    Row("inspect moons --doctor --schedule", "", 2, "--schedule, --model, --doctor, --verify and --export each do one"),
+    Row("inspect tiny --doctor --verify", "run", 2, "--schedule, --model, --doctor, --verify and --export each do one"),
+    Row("inspect exact:moons --doctor", "", 2, "is the exact denoiser of moons: there is no network to inspect"),
+    Row("inspect data:moons --doctor", "", 2, "is the data set moons: there is no network to inspect"),
+    Row("inspect tiny --doctor -o x.png", "run", 2, "Add --schedule"),
+    Row("inspect none.pt --doctor", "", 1, "none.pt is not there"),
     Row("inspect exact:moons", "", 2, "is the exact denoiser of moons: there is no network | toydiff data stats moons"),
     Row("inspect data:moons", "", 2, "is the data set moons: there is no network to inspect"),
     Row("data stats moon", "", 2, f"unknown data set `moon` | Did you mean `moons`? | {DATA}"),
     Row("data show '\x1b[31m'", "", 2, r"unknown data set `\x1b[31m`"),
+]
+
+NOT_HERE = "the data set `mnist` is not ready: downloads/mnist lacks train-images-idx3-ubyte.gz, train-labels"
+TO_DO = "Download it: toydiff data fetch mnist | and put them into downloads/mnist | data fetch mnist --from FOLDER"
+DOWNLOADS = [
+    Row("data fetch", "", 2, "Missing argument"),
+    Row("data fetch minst", "", 2, "unknown data set `minst` | Did you mean `mnist`? | Known: cifar10, fashion, mnist"),
+    Row("data fetch moons", "", 2, "`moons` is drawn, not downloaded | mnist, fashion, cifar10"),
+    Row("data verify moons", "", 2, "`moons` is drawn, not downloaded"),
+    Row("data fetch mnist --offline", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row("data fetch mnist --from none", "", 1, "there is no folder none | --from"),
+    Row("data fetch mnist --from file", "file", 1, "there is no folder file | --from"),
+    Row(
+        "data fetch mnist --from .",
+        "",
+        1,
+        ". does not hold train-images-idx3-ubyte.gz, | packed, and under these names",
+    ),
+    Row(
+        "data fetch cifar10 --from .", "cifar-10-python.tar.gz", 1, "is a pickle, which is never read | cs.toronto.edu"
+    ),
+    Row("data fetch mnist --from .", "train-images-idx3-ubyte", 1, "train-images-idx3-ubyte is there unpacked"),
+    Row("data show mnist", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row(
+        "data stats cifar10 --data-dir a", "", 1, "the data set `cifar10` is not ready: a/cifar10 lacks cifar-10-binary"
+    ),
+    Row("train mnist", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row("train mnist --dry-run", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row("train mnist --smoke --data-dir file", "file", 1, "the data set `mnist` is not ready"),
+    Row(
+        f"data fetch mnist --offline --data-dir {LONG}", "", 1, "the data set `mnist` is not ready | file name too long"
+    ),
+    Row(f"data fetch mnist --from {LONG}", "", 1, "there is no folder nnn"),
+    Row("data show mnist --data-dir file", "file", 1, "the data set `mnist` is not ready | not a directory"),
+    Row("train mnist --samples 60001", "", 2, "n = 60,001 is more than the 60,000 train images there are"),
+    Row("train mnist --set data.augment=hflip", "", 2, "data.augment: unknown key"),
+    Row("train fashion --set data.augment=vflip", "", 2, "data.augment = 'vflip' | 'hflip'"),
+    Row("train mnist --set data.split=validation", "", 2, "data.split = 'validation' | 'train' or 'test'"),
+    Row("sample exact:mnist@60001", "", 2, "exact:mnist@60001 | more than the 60,000"),
+    Row("sample exact:mnist@10", "", 1, f"{NOT_HERE} | {TO_DO}"),
+    Row("sample exact:mnist", "", 1, "`mnist` has no density in closed form | exact:mnist@500"),
 ]
 
 OUTPUTS = [
@@ -387,13 +513,13 @@ OUTPUTS = [
     Row(f"sample tiny -o {LONG}.png", "run", 1, "the name is too long"),
     Row("animate tiny -o none/x.gif", "run", 1, "cannot write none/x.gif"),
     Row("data export moons -o none/x.csv", "", 1, "cannot write none/x.csv"),
-    Row("sample tiny -o runs", "run", 2, "unknown format | Known: csv, npz, png"),
-    Row("sample tiny -o x.jpg", "run", 2, "unknown format `jpg` | Known: csv, npz, png"),
+    Row("sample tiny -o runs", "run", 2, "unknown format | Known: csv, npz, pdf, png, svg"),
+    Row("sample tiny -o x.jpg", "run", 2, "unknown format `jpg` | Known: csv, npz, pdf, png, svg"),
     Row("sample tiny -o x.png --to npz", "run", 2, "--to npz and x.png disagree"),
     Row("sample tiny --to jpg", "run", 2, "unknown format `jpg`"),
     Row("sample tiny --show-process -o x.npz", "run", 2, "--show-process draws a picture"),
     Row("sample 'a b 🌀.pt' -o x.png", "", 1, "a b 🌀.pt is not there"),
-    Row("animate tiny to avi", "run", 2, "unknown format `avi` | Known: gif, mp4, png, webp"),
+    Row("animate tiny to avi", "run", 2, "unknown format `avi` | Known: apng, gif, mp4, png, webp"),
     Row("animate tiny -o x.avi", "run", 2, "unknown format `avi`"),
     Row("animate tiny to", "run", 2, "`to` is not understood | toydiff animate swissroll to mp4"),
     Row("animate --checkpoint tiny to", "run", 2, "`to` is not understood | toydiff animate swissroll to mp4"),
@@ -485,8 +611,97 @@ SAMPLING = [
     Row("sample tiny -o x.png --clip 1", "run", 2, "`--clip 1` is not a range"),
     Row("sample tiny -o x.png --weights best", "run", 2, "unknown weights `best` | ema, raw"),
     Row("sample tiny -o x.png --device cuda:99", "run", 2, "there is no device `cuda:99` here | cpu"),
-    Row("animate tiny to gif --what sideways", "run", 2, "unknown film `sideways` | forward, reverse"),
+    Row(
+        "animate tiny to gif --what sideways",
+        "run",
+        2,
+        "unknown film `sideways` | forward, interpolate, live, reverse, score, training",
+    ),
     Row("animate tiny to gif --what forward --eta 1", "run", 2, "--what forward samples nothing: --eta"),
+    Row("animate tiny to gif --what reverze", "run", 2, "unknown film `reverze` | Did you mean `reverse`?"),
+    Row("animate tiny to gif --style dots", "run", 2, "unknown style `dots` | arrows, density, paths, scatter"),
+    Row("animate tiny to gif --colour red", "run", 2, "unknown colour `red` | class, start, t"),
+    Row("animate tiny to gif --color red", "run", 2, "unknown colour `red`"),
+    Row("animate tiny to gif --theme drak", "run", 2, "unknown theme `drak` | Did you mean `dark`?"),
+    Row("animate tiny to gif --frames 0", "run", 2, "Invalid value for '--frames'"),
+    Row(
+        "animate tiny to gif --frames 4000 --size 2000",
+        "run",
+        2,
+        "tiny.gif would have about 1,600 MB | Say --yes | mp4",
+    ),
+    Row("animate tiny to mp4 --fps 0.01", "run", 2, "0.01 frames a second for mp4 | from 0.1"),
+    Row("animate tiny to mp4 --hold 1", "run", 2, "`--hold 1` is not two times in seconds | 0.5,2"),
+    Row("animate tiny to mp4 --hold 1,nan", "run", 2, "`--hold 1,nan` is not two times in seconds"),
+    Row("animate tiny to gif --weights best", "run", 2, "unknown weights `best` | ema, raw"),
+    Row("animate tiny to gif --side-by-side dddpm", "run", 2, "unknown kind `dddpm` | `ddpm`"),
+    Row("animate tiny to gif --side-by-side ddpm:", "run", 2, "`--sampler ddpm:` is not a sampler"),
+    Row("animate tiny to gif --side-by-side ''", "run", 2, "`--sampler ` is not a sampler"),
+    Row("animate tiny to gif --side-by-side a,b,c,d,e,f,g", "run", 2, "--side-by-side of 7 panels"),
+    Row("animate tiny to gif --side-by-side ddpm --steps 9", "run", 2, "--side-by-side names samplers, and so do"),
+    Row(
+        "animate tiny to gif --side-by-side ddpm --what live", "run", 2, "only on the way from noise do samplers differ"
+    ),
+    Row("animate tiny to gif --strength 0.3", "run", 2, "--strength belongs to another film | --what live"),
+    Row("animate tiny to gif --what live --strength 2", "run", 2, "a strength of 2 | (0, 1]"),
+    Row("animate tiny to gif --what live --strength nan", "run", 2, "a strength of nan"),
+    Row(
+        "animate tiny to gif --interpolate 1,2", "run", 2, "--interpolate belongs to another film | --what interpolate"
+    ),
+    Row("animate tiny to gif --what interpolate --interpolate 3", "run", 2, "`--interpolate 3` is not two seeds"),
+    Row("animate tiny to gif --what score --steps 9", "run", 2, "--what score follows no path: --steps would have no"),
+    Row("animate tiny to gif --what score --style paths", "run", 2, "--what score follows no path: --style"),
+    Row("animate tiny to gif --what training --frames 9", "run", 2, "--what training has a frame for each checkpoint"),
+    Row(
+        "animate tiny to gif --what training",
+        "run",
+        1,
+        "runs/tiny has kept 1 checkpoint | train moons --set 'record.keep=",
+    ),
+    Row("animate exact:moons to gif --what training", "", 2, "the exact denoiser of moons is no run"),
+    Row(
+        "animate tiny to gif --what live --style arrows", "run", 2, "arrows go from xₜ to the estimate | --style paths"
+    ),
+    Row("animate tiny to gif --style density --colour t", "run", 2, "the colours of a density say how dense it is"),
+    Row("animate tiny to gif --what live --colour t", "run", 2, "nothing in --what live has a time"),
+    Row("animate plain to gif --colour class", "run", 2, "`plain` knows no classes"),
+    Row("animate tiny to gif --guidance-interval 1,2", "run", 2, "--guidance-interval without a scale guides nowhere"),
+    Row("animate tiny to gif --guide plan --guidance 2", "run", 2, "`plan` is neither a path, a run nor a preset"),
+    Row(
+        "animate tiny to gif --what interpolate --guidance 2",
+        "run",
+        2,
+        "--guidance leads towards a class, and there is",
+    ),
+    Row("animate tiny to gif --what forward --label 0", "run", 2, "--what forward samples nothing: --label"),
+    Row(
+        "animate exact:shapes@9 to gif --style paths", "", 2, "--style is for points, and `exact:shapes@9` makes images"
+    ),
+    Row("animate exact:shapes@9 to gif --colour t", "", 2, "--colour is for points"),
+    Row("animate exact:shapes@9 to gif --what score", "", 2, "a score is drawn in the plane | (1, 32, 32)"),
+    Row("sample tiny -o x.png --theme dim", "run", 2, "unknown theme `dim` | Known: dark, light"),
+    Row("sample tiny -o x.npz --theme dark", "run", 2, "--theme would have no effect: x.npz is no picture"),
+    Row(
+        "sample tiny -o x.svg --size 300 --dpi 90",
+        "run",
+        2,
+        "--size and --dpi would have no effect: x.svg has no pixels",
+    ),
+    Row("sample tiny -o x.png --dpi 9000", "run", 2, "Invalid value for '--dpi'"),
+    Row("data show moons -o x.pdf --size 300", "", 2, "--size would have no effect: x.pdf has no pixels"),
+    Row("inspect tiny --theme dark", "run", 2, "--theme, --size and --dpi are for the picture of --schedule"),
+    Row("sample tiny -o x.png --at-steps 1;2", "run", 2, "`--at-steps 1;2` is no list of steps | --at-steps all"),
+    Row(
+        "sample tiny -o x.png --at-steps 7,30",
+        "run",
+        2,
+        "runs/tiny has kept no step 7 | There are 30; | record.keep=[7,30]",
+    ),
+    Row("sample tiny -o x.png --at-steps all", "run", 1, "has kept 1 checkpoint | toydiff train moons --set"),
+    Row("sample tiny -o x.npz --at-steps all", "run", 2, "--at-steps draws a picture"),
+    Row(
+        "sample tiny -o x.png --at-steps all --show-process", "run", 2, "--at-steps and --show-process are pictures of"
+    ),
     Row("animate tiny to gif --frames 1", "run", 2, "Invalid value for '--frames'"),
     Row("animate tiny to gif --fps nan", "run", 2, "nan frames a second"),
     Row("animate tiny to gif --fps 100", "run", 2, "100 frames a second for gif"),
@@ -617,4 +832,16 @@ EXCHANGE = [
     Row("sample none.safetensors -o x.png", "", 1, "none.safetensors is not there"),
 ]
 
-ROWS = [*COMMANDS, *TRAIN, *CONFIGURATION, *RESUME, *CHECKPOINTS, *NAMES, *OUTPUTS, *SAMPLING, *EDITING, *EXCHANGE]
+ROWS = [
+    *COMMANDS,
+    *TRAIN,
+    *CONFIGURATION,
+    *RESUME,
+    *CHECKPOINTS,
+    *NAMES,
+    *DOWNLOADS,
+    *OUTPUTS,
+    *SAMPLING,
+    *EDITING,
+    *EXCHANGE,
+]

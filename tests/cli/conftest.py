@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to be in, with runs in runs/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOYDIFF_RUNS", "runs")
+    monkeypatch.setenv("TOYDIFF_DATA", os.environ.get("TOYDIFF_DATA", "downloads"))  # --data-dir sets it, too
     return tmp_path
 
 

@@ -17,7 +17,7 @@ SERVER = """
 import json, os, signal, sys, traceback
 
 import torch
-import torch.utils.tensorboard
+import torch._dynamo, torch.utils.tensorboard  # which the first network and the first optimizer import
 import toydiff.cli.trainer, toydiff.cli.data, toydiff.cli.sampling, toydiff.viz.film, toydiff.viz.overview
 from toydiff.cli.app import main
 

@@ -18,6 +18,6 @@ TINY = (
 
 def program(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run toydiff as a program of its own."""
-    environment = {**os.environ, "TOYDIFF_RUNS": "runs", **environment}
+    environment = {**os.environ, "TOYDIFF_RUNS": "runs", "TOYDIFF_DATA": "downloads", **environment}
     command = [sys.executable, "-m", "toydiff", *words]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)

@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from toydiff import checkpoint as checkpoints
-from toydiff.cli.animate import forward
+from toydiff.cli.films import forward
 from toydiff.data import AnyData
 from toydiff.denoiser import TARGETS, AnyWeight
 from toydiff.names import preset_names
+from toydiff.published import OFFICIAL
 from toydiff.runs import load
 from toydiff.samplers import AnySampler
 from toydiff.schedules import AnySchedule
@@ -161,9 +162,9 @@ def test_the_format_may_follow_a_checkpoint_that_is_no_argument(with_run: Path, 
 
 def test_the_film_of_a_few_points_goes_from_them(here: Path) -> None:
     loaded = load("exact:moons@3")
-    film, labels = forward(loaded, torch.arange(5), 4)
+    _, shots, labels, _ = forward(loaded, torch.arange(5), 4)
     points = loaded.data.fixed()
-    frames = list(film)
+    frames = list(shots)
     torch.testing.assert_close(frames[0].x, points.x[[0, 1, 2, 0, 1]], atol=1e-5, rtol=0)
     assert labels is not None and labels.tolist() == points.label[[0, 1, 2, 0, 1]].tolist()  # type: ignore[index]
 
@@ -271,7 +272,7 @@ def test_data_list_is_inspect_datasets(toydiff: Toydiff) -> None:
     assert [row["name"] for row in json.loads(toydiff("data", "list", "--json").stdout)] == list(kinds(AnyData))
 
 
-@pytest.mark.parametrize("name", [name for name in kinds(AnyData) if name != "shapes"])
+@pytest.mark.parametrize("name", [name for name in kinds(AnyData) if name not in ("shapes", *OFFICIAL)])
 def test_every_data_set_is_measured(name: str, toydiff: Toydiff) -> None:
     facts = json.loads(toydiff("data", "stats", name, "-n", "2000", "--json").stdout)
     assert (facts["data"], facts["n"], facts["shape"], facts["duplicates"]) == (name, 2000, [2], 0)

@@ -76,6 +76,18 @@ def test_with_neither_whole_nothing_is_done(run: Path, toydiff: Toydiff) -> None
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_moments_of_another_network_are_refused_before_anything_is_written(run: Path, toydiff: Toydiff) -> None:
+    """Fused Adam would read, and write, beyond the end of moments that are too small."""
+    content = checkpoints.load(run / "latest.prev.pt")
+    for moments in ({"exp_avg": torch.ones(3)}, {"exp_avg": 1.0}, {"more": torch.ones(3)}):
+        state = {k: values | moments for k, values in content.optimizer["state"].items()}
+        odd = content.optimizer | {"state": state}
+        checkpoints.save(run / "latest.pt", header=content.header, model=content.model, ema=content.ema, optimizer=odd)
+        before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        assert "the optimizer's state does not fit the network" in toydiff("resume", "tiny", "-q", code=1).stderr
+        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
 def test_a_newer_file_is_not_taken_for_a_damaged_one(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = (run / "latest.prev.pt").read_bytes()
     (run / "latest.pt").write_bytes(good)

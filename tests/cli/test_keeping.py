@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from toydiff import checkpoint as checkpoints
-from toydiff.cli.keeping import read_metrics
+from toydiff.cli.keeping import read_metrics, rotate
 from toydiff.cli.trainer import Trainer
+from toydiff.config import Record
 from toydiff.errors import ToydiffError
 from toydiff.training import Step
 
@@ -122,6 +123,35 @@ def test_resume_takes_a_value_or_none(words: list[str], run: Path) -> None:
         assert (done.returncode, done.stdout) == (0, "runs/tiny has finished already: 30 steps\n")
     else:
         assert done.returncode == 2 and "Add --resume" in done.stderr
+
+
+def test_the_newest_copies_stay_and_only_whole_ones_count(run: Path, toydiff: Toydiff) -> None:
+    whole = (run / "latest.pt").read_bytes()
+    copies = {2: whole, 7: whole, 9: whole, 10: whole, 11: whole, 12: whole, 12000: flipped(whole), 100: whole}
+    for step, data in copies.items():
+        (run / f"step-{step}.pt").write_bytes(data)
+    (run / "step-x.pt").touch()
+
+    def left() -> list[int]:
+        return sorted(int(path.stem.removeprefix("step-")) for path in run.glob("step-[0-9]*.pt"))
+
+    rotate(run, Record(keep_every=1))  # all are kept
+    rotate(run, Record(keep_last=1))
+    assert left() == sorted(copies)
+    rotate(run, Record(keep_every=1, keep_last=4, keep=(9,)))
+    assert left() == [9, 10, 11, 12, 100, 12000]  # 10 is newer than 9; the damaged one is none of the four
+    rotate(run, Record(keep_every=2, keep_last=1))
+    assert left() == [9, 11, 100, 12000]
+    (run / "step-100.pt").write_bytes(flipped(whole))
+    rotate(run, Record(keep_every=2, keep_last=1))
+    assert left() == [9, 11, 100, 12000] and (run / "step-x.pt").exists()
+
+
+def test_a_run_keeps_its_newest_copies(here: Path, toydiff: Toydiff) -> None:
+    words = ["train", "moons", *TINY, "--name", "run", "--steps", "24", "-q"]
+    toydiff(*words, "--set", "record.keep_every=4", "--set", "record.keep_last=2", "--set", "record.keep=[6]")
+    steps = {path.name: checkpoints.load(path).header["step"] for path in (here / "runs" / "run").glob("step-*.pt")}
+    assert steps == {"step-6.pt": 6, "step-20.pt": 20, "step-24.pt": 24}
 
 
 # ── a disk that fails ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -51,6 +51,7 @@ def test_another_seed_is_another_run(data: Data) -> None:
 
 @pytest.mark.parametrize("kind", kinds(AnyData))
 @pytest.mark.parametrize("n", [None, 50])
+@pytest.mark.usefixtures("official")
 def test_shapes_of_every_data_set(kind: str, n: int | None) -> None:
     data: Any = kinds(AnyData)[kind](n=n)  # type: ignore[call-arg]
     batch = batches(data)(1)
@@ -177,7 +178,11 @@ def test_stratified_levels_have_the_same_law_and_steadier_means() -> None:
 def test_pictures_get_one_level_each() -> None:
     shape = (1, 4, 4)
     data: Any = SimpleNamespace(
-        shape=shape, n=None, label_names=(), draw=lambda n, generator: Batch(torch.zeros(n, *shape), None)
+        shape=shape,
+        count=None,
+        augments=False,
+        label_names=(),
+        draw=lambda n, generator: Batch(torch.zeros(n, *shape), None),
     )
     batch = batches(data, stratified=True, conditional=False)(3)
     assert batch.level.sigma.shape == (32, 1, 1, 1) and batch.eps.shape == (32, *shape)

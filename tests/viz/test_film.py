@@ -14,7 +14,7 @@ from PIL import Image
 
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.viz.film import film_strip, save_film
-from toydiff.viz.formats import FILM_FORMATS
+from toydiff.viz.formats import FILM_FORMATS, check_encoder
 
 BLUE, ORANGE = (0, 114, 178), (230, 159, 0)
 
@@ -81,8 +81,8 @@ def test_odd_sides_are_padded_for_mp4_by_repeating_the_edge(tmp_path: Path, heig
     assert np.abs(frame.astype(int) - 200).max() <= 3
 
 
-@pytest.mark.parametrize(("kind", "off"), [("gif", 3), ("webp", 24)])
-def test_gif_and_webp_hold_their_ends_by_longer_frames(tmp_path: Path, kind: str, off: int) -> None:
+@pytest.mark.parametrize(("kind", "off"), [("gif", 3), ("webp", 24), ("apng", 0)])
+def test_gif_webp_and_apng_hold_their_ends_by_longer_frames(tmp_path: Path, kind: str, off: int) -> None:
     path = tmp_path / f"film.{kind}"
     save_film(path, square_moves(), fps=20, hold=(0.5, 1.5))
     frames, durations = clock(path)
@@ -96,11 +96,28 @@ def test_gif_and_webp_hold_their_ends_by_longer_frames(tmp_path: Path, kind: str
         assert picture.info["loop"] == 0
 
 
-@pytest.mark.parametrize("kind", ["gif", "webp"])
+@pytest.mark.parametrize("kind", ["gif", "webp", "apng"])
 def test_rounded_durations_do_not_add_up_to_a_wrong_length(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"film.{kind}"
     save_film(path, square_moves(9, width=160), fps=30, hold=(0, 0))
     assert sum(clock(path)[1]) == pytest.approx(9 * 1000 / 30, abs=10)
+
+
+@pytest.mark.parametrize("kind", ["gif", "apng"])
+def test_the_same_film_is_the_same_bytes(tmp_path: Path, kind: str) -> None:
+    for name in ("one", "other"):
+        save_film(tmp_path / name, square_moves(), format=kind)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_a_missing_encoder_is_said_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in FILM_FORMATS:
+        check_encoder(kind)
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    check_encoder("gif")
+    with pytest.raises(ToydiffError, match="no mp4 can be made here") as refused:
+        check_encoder("mp4")
+    assert "pip install" in refused.value.hint
 
 
 def test_a_gif_has_one_palette_that_knows_colours_of_the_last_frame(tmp_path: Path) -> None:
@@ -130,7 +147,7 @@ def test_one_frame_is_a_film(tmp_path: Path, kind: str) -> None:
         assert len(decoded(tmp_path / "still")) == 1 + 10 + 30
     else:
         with Image.open(tmp_path / "still") as picture:
-            assert picture.format == kind.upper()
+            assert picture.format == kind.upper().replace("APNG", "PNG")
             assert np.abs(np.asarray(picture.convert("RGB"))[16, 16] - np.array(BLUE, float)).max() <= 24
 
 

@@ -12,6 +12,8 @@ from toydiff.data.base import Data
 from toydiff.errors import ToydiffError
 from toydiff.schedules import EDM, Cosine, Flow
 from toydiff.viz import images, overview, style
+from toydiff.viz.frames import Look, Panel, film_frames
+from toydiff.viz.moving import Shot
 
 PAD = images.PADDING
 
@@ -206,16 +208,17 @@ def test_every_schedule_has_its_process_and_its_forward_strip(schedule: Flow) ->
 
 def test_noise_that_dwarfs_the_data_is_shown_in_proportion() -> None:
     x = torch.tensor([0.0, 80.0, -40.0])
-    assert overview.rescaled(x, 80.0, (-1, 1)).tolist() == [0, 1, -0.5]
-    assert overview.rescaled(torch.tensor([85.0]), 80.0, (0, 10)).tolist() == [6]
+    assert overview.rescaled(x, 80.0, 0.0).tolist() == [0, 1, -0.5]
+    assert overview.rescaled(torch.tensor([85.0]), 80.0, 5.0).tolist() == [6]
 
 
 def test_films_of_images_divide_where_noise_dwarfs_the_data() -> None:
     data, four = batch(4)
-    levels = [EDM()(t) for t in (1.0, 0.0)]
-    x_t = [four.x * 80, four.x]
-    frames = list(overview.film_frames(data, levels, x_t, four.label, 200))
-    assert (frames[0][:180] == frames[1][:180]).all() and (frames[0] != frames[1]).any()  # the captions differ
+    shots = [Shot(x, "t", None, EDM()(t)) for x, t in ((four.x * EDM()(1.0).scale, 1.0), (four.x, 0.0))]
+    one, other = film_frames(data, [Panel("", iter(shots), four.label)], Look(200, divided=True))
+    assert (one[:180] == other[:180]).all()
+    plain, _ = film_frames(data, [Panel("", iter(shots), four.label)], Look(200))
+    assert (plain[180:] != one[180:]).any()  # the caption says what it was divided by
 
 
 def test_numbers_are_short() -> None:

@@ -256,9 +256,9 @@ def test_the_oklch_circle_is_what_its_definition_says() -> None:
 def test_no_pyplot() -> None:
     code = (
         "import sys, io, numpy as np\n"
-        "from toydiff.viz import curves, film, frames, images, overview, png, points, process, style\n"
+        "from toydiff.viz import curves, film, frames, images, moving, overview, png, points, process, style\n"
         "style.pixels(points.scatter(np.zeros((3, 2)), '', np.arange(3), 'abc'))\n"
-        "list(frames.points_film([np.zeros((3, 2))], ['t'], (-1, 1, -1, 1)))\n"
+        "list(moving.points_film([moving.Shot(np.zeros((3, 2)), 't')], (-1, 1, -1, 1)))\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

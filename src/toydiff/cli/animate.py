@@ -1,55 +1,71 @@
-"""toydiff animate: a film of noise turning into data, or of data turning into noise."""
+"""toydiff animate: a film of noise turning into data, of what a model learned, of what it can do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import options
+from toydiff.cli import editing, options, progression
+from toydiff.cli import filming as film
+from toydiff.cli.drawing import ThemeOption, check_theme
 from toydiff.cli.memory import enough_memory, too_many
+from toydiff.cli.progress import watched
 from toydiff.cli.sample import choose_output
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
-from toydiff.errors import ConfigurationError
+from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import data_source, find, runs_dir
-from toydiff.viz.formats import FILM_FORMATS
+from toydiff.names import Found, data_source, find, runs_dir
+from toydiff.viz.formats import FILM_FORMATS, check_encoder
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from toydiff.runs import Loaded
-    from toydiff.samplers import Frame
 
-TO = ("to", "as", "into")
 FRAMES = 40
 
 
 @options.guarded
 def animate(
     name: options.Name = None,
-    words: Annotated[list[str] | None, typer.Argument(metavar="to FORMAT", help="mp4, gif, webp or png.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="to FORMAT", help="mp4, gif, webp, apng or png.")] = None,
     checkpoint: options.Checkpoint = None,
-    what: Annotated[str, typer.Option(help="reverse (noise to data) or forward (data to noise).")] = "reverse",
+    what: Annotated[str, typer.Option(help=f"{', '.join(film.WHATS)}.")] = "reverse",
+    style: Annotated[str | None, typer.Option(help=f"Of points: {', '.join(film.STYLES)}.")] = None,
+    colour: Annotated[
+        str | None, typer.Option("--colour", "--color", help="Of points: by class, start (where it starts) or t.")
+    ] = None,
+    side_by_side: Annotated[
+        str | None, typer.Option("--side-by-side", help="Panels: ddpm:100,ddim:10 or data or data,heun:20.")
+    ] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Show the data in grey behind points.")] = False,
+    strength: Annotated[float | None, typer.Option(help="Of live: the time each round noises to (0.5).")] = None,
+    interpolate: editing.InterpolateOption = None,
     frames: Annotated[int | None, typer.Option(help="Frames of the film (40).", min=2, max=10_000)] = None,
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 15.0,
-    size: Annotated[int, typer.Option(help="Width and height in pixels.", min=64, max=4096)] = 720,
+    fps: Annotated[float | None, typer.Option(help="Frames a second (15; training 2, live 6).")] = None,
+    hold: Annotated[
+        str | None, typer.Option(help="Seconds the first and last frame stand still (0.5,1.5; mp4 0,0).", metavar="A,B")
+    ] = None,
+    theme: ThemeOption = None,
+    size: Annotated[int, typer.Option(help="Width and height of a panel in pixels.", min=64, max=4096)] = 720,
     n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
     sampler: options.SamplerOption = None,
     steps: options.Steps = None,
     spacing: options.Spacing = None,
     eta: options.Eta = None,
     guidance: options.Guidance = None,
-    label: options.Label = None,
+    guidance_interval: editing.IntervalOption = None,
+    guide: editing.GuideOption = None,
+    label: Annotated[str | None, typer.Option(help="Class to sample, by name or number; all: -n of each.")] = None,
+    weights: options.Weights = "ema",
     clip: options.Clip = None,
     seed: options.Seed = None,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Show the data in grey behind points.")] = False,
     sets: options.Set = None,
     output: options.Output = None,
     to: options.To = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Make a film of more than 200 MB.")] = False,
     device: options.Device = None,
     runs: options.RunsDir = None,
     as_json: options.Json = False,
@@ -60,15 +76,22 @@ def animate(
 ) -> None:
     """Make a film: toydiff animate swissroll to mp4"""
     talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
-    if name is not None and name.lower() in TO and checkpoint not in (None, name):
-        words, name = [name, *(words or [])], None  # animate --checkpoint X to gif: the first word is no NAME
-    to = format_of(words or [], to)
-    if what not in ("reverse", "forward"):
-        raise ConfigurationError(f"unknown film `{shown(what)}`", "Known: forward, reverse.")
-    if what == "forward":
-        refuse_sampling(
-            sampler=sampler, steps=steps, spacing=spacing, eta=eta, guidance=guidance, label=label, clip=clip, set=sets
-        )
+    name, words = film.words_of(name, words or [], checkpoint, overlay)
+    to = film.format_of(words, to)
+    for noun, word, known in (
+        ("film", what, film.WHATS), ("style", style, film.STYLES), ("colour", colour, film.COLOURS)
+    ):  # fmt: skip
+        film.check_one_of(noun, word, known)
+    given = {
+        "sampler": sampler, "steps": steps, "spacing": spacing, "eta": eta, "guidance": guidance, "label": label,
+        "guidance_interval": guidance_interval, "guide": guide, "clip": clip, "set": sets, "frames": frames,
+        "strength": strength, "interpolate": interpolate, "style": style, "colour": colour,
+        "side_by_side": side_by_side,
+    }  # fmt: skip
+    film.refuse_idle(what, **given)
+    sides, paper = film.parse_sides(side_by_side), check_theme(theme)
+    if weights not in ("ema", "raw"):
+        raise ConfigurationError(f"unknown weights `{shown(weights)}`", did_you_mean(weights, ("ema", "raw")))
     wanted = options.one_name(name, checkpoint)
     found = find(wanted, runs_dir(runs))
     chosen, steps = check_sampler_words(sampler, steps)
@@ -77,140 +100,78 @@ def animate(
         stem = f"exact-{data_source(found.value, counted=True).stem}"
     out = choose_output(output, to, Path(stem).stem if stem.endswith(".pt") else Path(stem).name, FILM_FORMATS)
     kind = out.suffix.lstrip(".").lower()
-    if not 0 < fps <= (50 if kind == "gif" else 240):
-        raise ConfigurationError(f"{fps:g} frames a second for {kind}", "Take a rate up to 50 for gif, 240 otherwise.")
-    bounds = parse_clip(clip)
-    first, asked = options.parse_seeds(seed, n)
+    rate, held = film.parse_rate(fps, kind, what), film.parse_hold(hold, kind)
+    bounds, interval = parse_clip(clip), editing.parse_interval(guidance_interval)
+    editing.check_words(guidance, guidance_interval, guide)
+    strength = film.parse_strength(strength)
+    ends = editing.parse_interpolate(interpolate, seed)
+    first, asked = options.parse_seeds(str(ends[0]) if ends else seed, n)
+    weaker = find(guide, runs_dir(runs)) if guide is not None else None
     refuse_existing(out)
     check_writable(out)
+    check_encoder(kind)
+    checkpoints = progression.chosen(found, None) if what == "training" else {}
+    length = len(checkpoints) or frames or FRAMES
+    film.check_bytes(out, kind, size**2 * max(len(sides), 1), length, yes)
     talk.note(f"filming {found.why}")
 
     import torch
 
+    from toydiff.cli.films import Cast, staged
+    from toydiff.guidance import EVERYWHERE
     from toydiff.runs import load
-    from toydiff.viz.film import HOLD, save_film
-    from toydiff.viz.overview import film_frames
+    from toydiff.viz.film import save_film
+    from toydiff.viz.frames import Look, film_frames
+    from toydiff.viz.style import themed
 
     where = options.choose_device(device)
-    loaded = load(found, device=where, warn=talk.warn)
-    wanted_frames = frames or FRAMES
-    loaded = _with_steps(loaded, wanted_frames, chosen, steps, spacing, eta, sets or [])
-    count = film_count(loaded, asked, size, overlay)
-    seeds = torch.arange(first, first + count)
-    evaluations: list[int] = []
-    if what == "forward":
-        film, labels = forward(loaded, seeds, wanted_frames)
-    else:
-        taken = loaded.config.sampling.steps
-        if frames is not None and frames > taken + 1:
-            talk.warn(
-                f"the film has {taken + 1:,} frames, not {frames:,}: the noise, and one for each of the {taken:,} steps"
-            )
-        if label == "none" and guidance not in (None, 1):
-            raise ConfigurationError(
-                "--guidance leads towards a class, and there is none", "Leave one of --guidance and --label none out."
-            )
-        labels = loaded.labels(label, seeds)
-        film = loaded.trajectory(
-            seeds,
-            label=labels,
-            guidance=loaded.guidance(guidance),
-            clip=bounds,
-            device=where,
-            evaluations=evaluations,
-        )
-    with enough_memory(lambda: too_many(loaded, count)):
-        shots = evenly(list(film), wanted_frames)
+    way: dict[str, Any] = {"sampler": chosen, "steps": steps, "spacing": spacing, "eta": eta, "sets": sets or []}
+
+    def ready(found: Found) -> Loaded:
+        model = load(found, weights=weights, device=where, warn=talk.warn)
+        return film.with_steps(model, length, **way) if what == "reverse" else with_sampling(model, **way)
+
+    loaded = ready(list(checkpoints.values())[-1] if checkpoints else found)
+    film.check_points(loaded, what, overlay=overlay, style=style, colour=colour)
+    by = load(weaker, device=where, warn=talk.warn) if weaker else None
+    scale = loaded.guidance(guidance, by)
+    count = film.film_count(loaded, asked, size, what, style, bool(sides))
+    start = editing.beginning(loaded, first, count, None, label, None, None, None, free=asked is None)
+    editing.check_leads(scale, by, start.label, what in ("interpolate", "live"))
+    film.check_grid(loaded, len(start.seeds), size, bool(sides))
+    guided = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
+    cast = Cast(start.seeds, start.label, {"clip": bounds, "device": where, **guided})
+    panels: list[Loaded | None] = [
+        film.with_steps(loaded, length, **(way | side._asdict())) if side.sampler else None for side in sides
+    ]
     behind = loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None
-    levels, x_t = [shot.level for shot in shots], [shot.x.cpu() for shot in shots]
-    save_film(
-        out,
-        film_frames(loaded.data, levels, x_t, labels, size, behind),
-        fps=fps,
-        hold=(0, 0) if kind == "mp4" else HOLD,  # an mp4 has just the frames asked for, at one rate
+    look = Look(
+        size,
+        "field" if what == "score" else style or "scatter",
+        colour,
+        behind,
+        divided=float(loaded.schedule(1.0).scale) > 3,
     )
-    how = described(loaded, bounds, evaluations) if what == "reverse" else "the forward process"
+    with enough_memory(lambda: too_many(loaded, len(cast.seeds))), themed(paper):
+        stage = staged(
+            what,
+            loaded,
+            cast,
+            length,
+            panels,
+            [(k, partial(ready, each)) for k, each in checkpoints.items()],
+            ends,
+            strength,
+        )
+        if stage.length < (frames or 0):
+            talk.warn(
+                f"the film has {stage.length:,} frames, not {frames:,}: the noise, and one for each of the "
+                f"{stage.length - 1:,} steps"
+            )
+        pictures = film_frames(loaded.data, stage.panels, look)
+        save_film(out, watched(pictures, stage.length, talk), fps=rate, hold=held)
+    how = stage.words or described(loaded, bounds, cast.evaluations)
     talk.result(
-        f"{shown(out)}: {len(shots)} frames of {count:,} {loaded.data.word}, {how}",
-        {"output": str(out), "frames": len(shots), "fps": fps, "n": count, "model": loaded.name},
+        f"{shown(out)}: {stage.length} frames of {len(cast.seeds):,} {loaded.data.word}, {how}",
+        {"output": str(out), "frames": stage.length, "fps": rate, "n": len(cast.seeds), "model": loaded.name},
     )
-
-
-def format_of(words: list[str], to: str | None) -> str | None:
-    """Return the format of "to FORMAT", the words a person types, or of --to."""
-    if not words:
-        return to
-    if len(words) != 2 or words[0].lower() not in TO:
-        raise ConfigurationError(
-            f"`{shown(' '.join(words))}` is not understood", "For example: toydiff animate swissroll to mp4"
-        )
-    if to is not None and to != words[1]:
-        raise ConfigurationError(f"`to {shown(words[1])}` and --to {shown(to)} disagree", "Give one of the two.")
-    return words[1]
-
-
-def film_count(loaded: Loaded, asked: int | None, size: int, overlay: bool) -> int:
-    """Return how many samples a film shows: those asked for, else as many as other pictures, if there is room.
-
-    Raises ConfigurationError, before anything is sampled, for a film that cannot be made of the model's samples.
-    """
-    shape, count = loaded.data.shape, asked or loaded.config.shown
-    if not loaded.data.pictorial:
-        return count
-    if overlay:
-        raise ConfigurationError(
-            f"--overlay shows data behind points, and `{shown(loaded.name)}` makes images", "Leave it out."
-        )
-    from toydiff.viz.frames import film_grid, film_room
-
-    count = asked or max(1, min(count, film_room(shape, size)))
-    film_grid(count, shape, size)
-    return count
-
-
-def _with_steps(
-    loaded: Loaded,
-    frames: int,
-    sampler: str | None,
-    steps: int | None,
-    spacing: str | None,
-    eta: float | None,
-    sets: list[str],
-) -> Loaded:
-    """Return the model sampling in one step a frame, as far as its schedule has steps, unless told otherwise."""
-    knots = loaded.schedule.knot_times
-    start = loaded.config.sampling.start or 1.0
-    most = frames - 1 if knots is None else min(frames - 1, round(start * len(knots)))
-    return with_sampling(loaded, sampler=sampler, steps=steps or most, spacing=spacing, eta=eta, sets=sets)
-
-
-def refuse_sampling(**given: object) -> None:
-    """Raise ConfigurationError for options about sampling: nothing is sampled on the way from data to noise."""
-    if extra := [f"--{name}" for name, value in given.items() if value not in (None, [])]:
-        raise ConfigurationError(
-            f"--what forward samples nothing: {', '.join(extra)} would have no effect", "Leave them out."
-        )
-
-
-def forward(loaded: Loaded, seeds: Tensor, frames: int) -> tuple[Iterator[Frame], Tensor | None]:
-    """Return frames of x_t = alpha x_0 + sigma eps from data to noise, one eps a point, and the points' labels."""
-    import torch
-
-    from toydiff.samplers import Frame
-    from toydiff.training import streams
-
-    x0, labels = loaded.real(len(seeds), streams.generator(int(seeds[0]), "film"))
-    again = torch.arange(len(seeds)) % len(x0)  # the points of "exact:moons@3" take turns
-    x0, labels = x0[again], None if labels is None else labels[again]
-    model_x0 = (x0 - loaded.shift) / loaded.scale
-    eps = streams.normal(loaded.data.shape, seed=seeds, stream="film")
-    levels = [loaded.schedule(t) for t in torch.linspace(0, 1, frames, dtype=torch.float64)]
-    film = (Frame(level, loaded.to_data(level.alpha * model_x0 + level.sigma * eps), x0) for level in levels)
-    return film, labels
-
-
-def evenly(shots: list[Frame], frames: int) -> list[Frame]:
-    """Return at most `frames` of the shots, evenly spaced, the first and the last among them."""
-    if len(shots) <= frames:
-        return shots
-    return [shots[round(k * (len(shots) - 1) / (frames - 1))] for k in range(frames)]

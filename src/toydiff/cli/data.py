@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -194,6 +195,7 @@ def stats(
         "shift" if picture else "known_mean": shift.tolist(),
         "scale" if picture else "known_rms": data.scale,
         "entropy_nats": entropy,
+        "entropy_error": data.entropy_error,
         "duplicates": n - len({blake2b(row).digest() for row in batch.x.numpy()}),
         "constant_pixels" if picture else "constant_columns": int((batch.x == batch.x[:1]).flatten(1).all(0).sum()),
         "classes": classes,
@@ -210,7 +212,11 @@ def stats(
             "not known" if value is None else f"{round(value, 4) + 0.0:.4f}" if isinstance(value, float) else str(value)
         )
 
-    talk.result(table(("", ""), [(key.replace("_", " "), number(value)) for key, value in facts.items()]), facts)
+    said = {key: number(value) for key, value in facts.items() if key != "entropy_error"}
+    if entropy is not None:
+        error = data.entropy_error
+        said["entropy_nats"] = f"{entropy:.6f}, " + (f"off by {error:.0e} at most" if error else "in closed form")
+    talk.result(table(("", ""), [(key.replace("_", " "), value) for key, value in said.items()]), facts)
 
 
 def check_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,10 +71,15 @@ def _tell(patient: Patient, name: str, talk: Talk) -> None:
     document = {
         "name": name,
         "counts": counts,
-        "findings": [finding._asdict() for finding in findings],
+        "findings": [{**finding._asdict(), "numbers": _plain(finding.numbers)} for finding in findings],
         "seconds": round(seconds, 2),
     }
-    talk.result(f"{table((name, f'{summary}, in {seconds:.0f} s'), rows)}", document)
+    talk.result(table((name, f"{summary}, in {seconds:.0f} s"), rows), document)
+
+
+def _plain(numbers: dict[str, float]) -> dict[str, float | None]:
+    """Return numbers that JSON has: null for what is not finite."""
+    return {key: value if math.isfinite(value) else None for key, value in numbers.items()}
 
 
 def _words(finding: Finding) -> str:

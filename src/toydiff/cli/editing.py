@@ -90,6 +90,12 @@ def check_words(guidance: float | None, interval: str | None, guide: str | None,
             )
 
 
+def check_leads(scale: float, guide: Loaded | None, label: str | Tensor | None, departs: bool) -> None:
+    """Raise ConfigurationError for guidance towards no class, which only leads anywhere with a guide."""
+    if scale != 1 and guide is None and label in (None, "none") and (departs or label):
+        raise ConfigurationError("--guidance leads towards a class, and there is none", "Add --label, or --guide NAME.")
+
+
 class Beginning(NamedTuple):
     """Whose seeds and labels are sampled, from what, and the first and last seed."""
 

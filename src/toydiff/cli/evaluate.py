@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.status import Status
 
-from toydiff.cli import editing, options
+from toydiff.cli import options
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
-from toydiff.cli.tables import table
+from toydiff.cli.scores import as_dict, compared, differences, scores_table
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.files import shown
 from toydiff.names import find, runs_dir
+from toydiff.published import data_dir
 
 if TYPE_CHECKING:
-    from toydiff.metrics.scores import Score
+    from toydiff.runs import Loaded
 
 FEWEST, MOST = 20, 20_000
 
@@ -26,6 +30,11 @@ def evaluate(
     name: options.Name = None,
     checkpoint: options.Checkpoint = None,
     n: Annotated[int, typer.Option("-n", help="Samples in a draw.")] = 2000,
+    draws: Annotated[int, typer.Option(help="Draws of samples; intervals come from them.", min=2, max=10)] = 5,
+    compare: Annotated[
+        str | None,
+        typer.Option(help="Samplers side by side, from the same noise.", metavar="NAME[:STEPS],NAME[:STEPS],…"),
+    ] = None,
     sampler: options.SamplerOption = None,
     steps: options.Steps = None,
     spacing: options.Spacing = None,
@@ -47,18 +56,12 @@ def evaluate(
     """Measure how good a model is: toydiff evaluate swissroll"""
     talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
     found = find(options.one_name(name, checkpoint), runs_dir(runs))
-    chosen, steps = check_sampler_words(sampler, steps)
+    ways = parse_compare(compare, sampler, steps, eta) if compare is not None else [check_sampler_words(sampler, steps)]
     if weights not in ("ema", "raw"):
         raise ConfigurationError(f"unknown weights `{shown(weights)}`", did_you_mean(weights, ("ema", "raw")))
     if not FEWEST <= n <= MOST:
         raise ConfigurationError(f"{n:,} samples in a draw", f"-n takes from {FEWEST} to {MOST:,} here.")
-    bounds = parse_clip(clip)
-    first, count = options.parse_seeds(seed, None)
-    if count is not None:
-        raise ConfigurationError(
-            f"`--seed {shown(seed)}` is a range: draws follow one another from one seed", "For example: --seed 7"
-        )
-    editing.check_words(guidance, None, None, None, None)
+    bounds, first = parse_clip(clip), one_seed(seed)
     talk.note(f"evaluating {found.why}")
 
     from toydiff import evaluation
@@ -66,45 +69,87 @@ def evaluate(
 
     where = options.choose_device(device)
     loaded = load(found, weights=weights, device=where, warn=talk.warn)
-    loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
-    evaluations: list[int] = []
+    asked: dict[str, Any] = {"spacing": spacing, "eta": eta, "sets": sets or []}
+    samplings = [with_sampling(loaded, sampler=chosen, steps=count, **asked) for chosen, count in ways]
     how: dict[str, Any] = {"guidance": loaded.guidance(guidance), "clip": bounds, "device": where}
-    with enough_memory(lambda: too_many(loaded, n)):
-        scores = evaluation.evaluate(
-            loaded, n, seed=first, label=label, on_progress=talk.detail, evaluations=evaluations, **how
+    if how["guidance"] != 1 and str(label) == "none":
+        raise ConfigurationError("--guidance leads towards a class, and there is none", "Take another --label.")
+    facts: dict[str, Any] = {"model": loaded.name, "n": n, "draws": draws, "seed": first, "label": label}
+    facts |= {"split": "held-out", "data": loaded.data.model_dump(mode="json")}
+    facts |= {"entropy": loaded.data.entropy, "entropy_error": loaded.data.entropy_error}
+    results = []
+    with enough_memory(lambda: too_many(loaded, n)), progress(talk) as on_progress:
+        for each in samplings:
+            evaluations: list[int] = []
+            scores = evaluation.evaluate(
+                each, n, seed=first, draws=draws, label=label, cache=data_dir() / "floors", on_progress=on_progress,
+                evaluations=evaluations, **how
+            )  # fmt: skip
+            results.append((described(each, bounds, evaluations), max(evaluations), scores))
+        if compare is None:
+            on_progress("likelihood by the probability-flow ODE")
+            results[0][2].insert(0, evaluation.divergence(loaded, n, seed=first, label=label))
+    if compare is None:
+        said, count, scores = results[0]
+        lines = [*opening(loaded, facts), f"sampler: {said}; {count:,} evaluations of the network a sample", ""]
+        document = {"sampler": said, "evaluations": count, "scores": {score.name: as_dict(score) for score in scores}}
+        return talk.result("\n".join(lines) + scores_table(scores), {**facts, **document})
+    names = [f"{each.config.sampling.sampler.kind}:{each.config.sampling.steps}" for each in samplings]
+    columns = dict(zip(names, results, strict=True))
+    document = {
+        "compare": {
+            key: {"sampler": said, "evaluations": count, "scores": {score.name: as_dict(score) for score in scores}}
+            for key, (said, count, scores) in columns.items()
+        },
+        "differences": differences(columns),
+    }
+    talk.result("\n".join([*opening(loaded, facts), "", compared(columns)]), {**facts, **document})
+
+
+def parse_compare(
+    text: str, sampler: str | None, steps: int | None, eta: float | None
+) -> list[tuple[str | None, int | None]]:
+    """Return (name, steps) of each of --compare ddim:10,dpmpp_2m:10; ConfigurationError if there are not two."""
+    if sampler is not None or steps is not None or eta is not None:
+        raise ConfigurationError("--compare names the samplers itself", "Leave out --sampler, --steps and --eta.")
+    words = [word.strip() for word in text.split(",")]
+    if len(words) < 2 or len(set(words)) < len(words):
+        raise ConfigurationError(
+            f"`--compare {shown(text)}` does not name two different samplers or more",
+            "For example: --compare ddim:10,dpmpp_2m:10,ddpm:1000",
         )
-    facts = {
-        "model": loaded.name,
-        "n": n,
-        "draws": evaluation.DRAWS,
-        "seed": first,
-        "sampler": described(loaded, bounds, evaluations),
-        "evaluations": max(evaluations),
-        "split": "held-out",
-    }
-    talk.result(scores_table(scores), {**facts, "scores": {score.name: as_dict(score) for score in scores}})
+    for word in words:
+        if not word:
+            raise ConfigurationError(f"`--compare {shown(text)}`: a sampler has no name", "For example: ddim:10,heun:5")
+    return [check_sampler_words(word, None) for word in words]
 
 
-def scores_table(scores: list[Score]) -> str:
-    """Return the scores as a table of 80 columns."""
-    rows = []
-    for score in scores:
-        value = "n/a" if score.value is None else f"{score.value:.4g}"
-        interval = "" if score.interval is None else "{:.4g} … {:.4g}".format(*score.interval)
-        floor = "" if score.floor is None else f"{score.floor.mean:.4g} ± {score.floor.sd:.2g}"
-        rows.append((score.name, value, interval, floor, "" if score.z is None else f"{score.z:+.1f}"))
-    return table(("score", "value", "95 % interval", "floor", "z"), rows)
+def one_seed(seed: str | None) -> int:
+    """Return the seed that draws begin at; ConfigurationError for a range."""
+    if seed is not None and "-" in seed[1:]:
+        raise ConfigurationError(
+            f"`--seed {shown(seed)}`: draws follow one another from one seed, and -n says how many samples are in each",
+            "For example: --seed 7",
+        )
+    return options.parse_seeds(seed, None)[0]
 
 
-def as_dict(score: Score) -> dict[str, Any]:
-    """Return a score as JSON has it."""
-    return {
-        "value": score.value,
-        "interval": score.interval,
-        "floor": score.floor and score.floor._asdict(),
-        "z": score.z,
-        "units": score.meaning.units,
-        "better": score.meaning.better,
-        "words": score.meaning.words,
-        "note": score.note,
-    }
+def opening(loaded: Loaded, facts: dict[str, Any]) -> list[str]:
+    """Return what was measured, in two lines."""
+    what = f"{shown(loaded.name)} against held-out {loaded.data.word} of {loaded.data.kind}"
+    what += f", class {shown(facts['label'])}" if facts["label"] is not None else ""
+    size = f"{facts['draws']} draws of {facts['n']:,} samples from seed {facts['seed']}"
+    if facts["entropy"] is None:
+        return [what, f"{size}; the entropy of the data is not known"]
+    error = f" (off by {facts['entropy_error']:.0e} at most)" if facts["entropy_error"] else ""
+    return [what, f"{size}; H = {facts['entropy']:.6f} nats{error}"]
+
+
+@contextmanager
+def progress(talk: Talk) -> Iterator[Any]:
+    """Yield what to call with each thing that is about to be done: a line that replaces itself on a terminal."""
+    if talk.quiet or not talk.console.is_terminal:
+        yield talk.detail
+        return
+    with Status("", console=talk.console) as status:
+        yield status.update

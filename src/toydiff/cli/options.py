@@ -160,7 +160,7 @@ def choose_device(name: str | None) -> str:
 
 def parse_seeds(seed: str | None, n: int | None) -> tuple[int, int | None]:
     """Return (first seed, number of samples) of --seed 7 or 0-63 and -n; None: as many as the model shows."""
-    match = re.fullmatch(r"(\d{1,19})(?:-(\d{1,19}))?", "0" if seed is None else seed)
+    match = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,19}))?", "0" if seed is None else seed)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
     if not first <= last < 2**62:
         raise ConfigurationError(

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn, track
 from rich.progress import Progress as Bar
 
 from toydiff.cli.talk import Talk
+
+Item = TypeVar("Item")
+
+
+def watched(items: Iterable[Item], total: int, talk: Talk) -> Iterator[Item]:
+    """Pass items on, with a bar on a terminal."""
+    silent = talk.quiet or not talk.console.is_terminal
+    yield from track(items, "", total=total, console=talk.console, transient=True, disable=silent)
 
 
 class Progress:

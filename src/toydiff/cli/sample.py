@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import editing, options
+from toydiff.cli import editing, options, progression
 from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import data_source, find, runs_dir
+from toydiff.names import Found, data_source, find, runs_dir
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +54,7 @@ def sample(
     mask: editing.MaskOption = None,
     interpolate: editing.InterpolateOption = None,
     show_process: Annotated[bool, typer.Option("--show-process", help="Picture the way from noise to data.")] = False,
+    at_steps: progression.AtStepsOption = None,
     threshold: Annotated[
         bool, typer.Option("--threshold", help="Show images also in black and white; arrays are as they are.")
     ] = False,
@@ -87,6 +88,8 @@ def sample(
         raise ConfigurationError(
             "--threshold shows samples in black and white, in a picture of their own", "Give -o something.png alone."
         )
+    others = {"show_process": show_process, "threshold": threshold, "init": init, "interpolate": interpolate}
+    wanted = progression.check_words(at_steps, drawn, **others)
     bounds, interval = parse_clip(clip), editing.parse_interval(guidance_interval)
     editing.check_words(guidance, guidance_interval, guide, init, mask)
     ends = editing.parse_interpolate(interpolate, seed)
@@ -101,32 +104,35 @@ def sample(
     from toydiff.runs import load
 
     where = options.choose_device(device)
-    loaded = load(found, weights=weights, device=where, warn=talk.warn)
-    loaded = with_sampling(loaded, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
+    checkpoints = progression.chosen(found, wanted) if at_steps else {}
+
+    def ready(found: Found) -> Loaded:
+        model = load(found, weights=weights, device=where, warn=talk.warn)
+        return with_sampling(model, sampler=chosen, steps=steps, spacing=spacing, eta=eta, sets=sets or [])
+
+    loaded = ready(list(checkpoints.values())[-1] if checkpoints else found)
     by = load(weaker, device=where, warn=talk.warn) if weaker else None
     scale = loaded.guidance(guidance, by)
-    shown_by_itself = ROWS if show_process and loaded.data.pictorial else loaded.config.shown
+    few = show_process or bool(checkpoints)
+    shown_by_itself = ROWS if few and loaded.data.pictorial else loaded.config.shown
     count = asked or (editing.WAY if ends else shown_by_itself)
     start = editing.beginning(loaded, first, count, ends, label, init, strength, mask, free=asked is None)
     check_shape(loaded, out, len(start.seeds), show_process, threshold)
-    if scale != 1 and by is None and start.label in (None, "none") and (start.edit.departs or start.label):
-        raise ConfigurationError("--guidance leads towards a class, and there is none", "Add --label, or --guide NAME.")
+    progression.check_room(loaded, checkpoints, len(start.seeds))
+    editing.check_leads(scale, by, start.label, start.edit.departs)
     last = loaded.config.sampling.steps
     panels = sorted({round(k * last / (PANELS - 1)) for k in range(PANELS)}) if show_process else [last]
     keep = sorted({*panels, *(min(k + 1, last) for k in panels)})  # a frame's x̂_0 was made at the level before it
     evaluations: list[int] = []
     guided: dict[str, Any] = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
+    more: dict[str, Any] = {"clip": bounds, "device": where, "evaluations": evaluations, **guided}
+
+    def made(model: Loaded) -> tuple[list[Frame], Tensor | None]:
+        return model.frames(start.seeds, keep=keep, label=start.label, edit=start.edit, **more)
+
     with enough_memory(lambda: too_many(loaded, len(start.seeds))):
-        frames, labels = loaded.frames(
-            start.seeds,
-            keep=keep,
-            label=start.label,
-            edit=start.edit,
-            clip=bounds,
-            device=where,
-            evaluations=evaluations,
-            **guided,
-        )
+        way = [(step, made(ready(each))) for step, each in checkpoints.items() if each.value != loaded.found.value]
+        frames, labels = made(loaded)
     how = described(loaded, bounds, evaluations)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     text = {"toydiff": command, "seeds": start.said, "sampler": how}
@@ -138,7 +144,9 @@ def sample(
         from toydiff.viz.style import themed
 
         with themed(paper):
-            save_picture(out, drawing(loaded, samples, strip, threshold, talk), text, size, dpi)
+            learning = [(f"step {step:,}", Batch(f[-1].x, label)) for step, (f, label) in way]
+            learning += [(f"step {max(checkpoints):,}", samples)] if checkpoints else []
+            save_picture(out, drawing(loaded, samples, strip, threshold, learning, talk), text, size, dpi)
     else:
         write(samples, start.seeds, out)
     talk.result(
@@ -174,8 +182,15 @@ def write(samples: Batch, seeds: Tensor, out: Path) -> None:
     (write_csv if out.suffix.lower() == ".csv" else write_npz)(out, samples, seeds)
 
 
-def drawing(loaded: Loaded, samples: Batch, frames: list[Frame], threshold: bool, talk: Talk) -> Picture:
-    """Return the picture of samples beside the data, or of the process that made them."""
+def drawing(
+    loaded: Loaded,
+    samples: Batch,
+    frames: list[Frame],
+    threshold: bool,
+    learning: list[tuple[str, Batch]],
+    talk: Talk,
+) -> Picture:
+    """Return the picture of samples beside the data, where those are at hand; of the way, or of how it was learned."""
     import torch
 
     from toydiff.viz.overview import counted, process_picture, samples_picture
@@ -185,13 +200,17 @@ def drawing(loaded: Loaded, samples: Batch, frames: list[Frame], threshold: bool
         levels, x_t, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
         return process_picture(data, levels, x_t, x0, samples.label)
     few = len(samples.x) if data.pictorial else 2000  # fewer points would not show where the data lie
-    sets = [(counted(len(samples.x), "sample"), samples)]
+    real = None
     try:
         real = loaded.real(min(max(len(samples.x), few), 20_000), torch.Generator().manual_seed(0))
-        sets.insert(0, ("data", real))
-    except ToydiffError as error:  # a file that has gone: a model samples without it
-        talk.warn(f"{error.message}: the samples are drawn without data beside them")
-    return samples_picture(data, *sets, threshold=threshold)
+    except ToydiffError as error:  # a model needs no data to sample
+        talk.note(f"no data beside the samples: {error.message}")
+    if learning:
+        from toydiff.viz.progression import progression_picture
+
+        return progression_picture(data, real, learning)
+    sets = [(counted(len(samples.x), "sample"), samples)]
+    return samples_picture(data, *([] if real is None else [("data", real)]), *sets, threshold=threshold)
 
 
 def choose_output(output: Path | None, to: str | None, stem: str, formats: tuple[str, ...]) -> Path:

@@ -109,6 +109,7 @@ def train(
         talk.result(to_toml(run, sources), run.model_dump(mode="json"))
         return
     where_to = options.choose_device(device)
+    run.data.check()
     if smoke:
         return _smoke(run, chosen, talk, where_to)
     folder, checkpoint = _to_resume(run, where, name, talk) if resume else (None, None)

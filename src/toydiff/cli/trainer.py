@@ -32,6 +32,7 @@ from toydiff.lock import locked
 from toydiff.names import Found
 from toydiff.runs import Loaded
 from toydiff.training import Step, Validator, fit
+from toydiff.training.optimizers import check_moments
 
 TASKS = ("validation", "copy", "picture")
 """What may be due after a step, in this order."""
@@ -93,7 +94,9 @@ class Trainer:
         denoiser = self.run.build()
         settle_threads(sum(p.numel() for p in denoiser.parameters()), self.device)
         if self.state is not None:
-            checkpoints.check_shapes(self.state.model, denoiser)
+            for weights in (self.state.model, self.state.ema):
+                checkpoints.check_shapes(weights, denoiser)
+            check_moments(self.state.optimizer, list(denoiser.parameters()))
             if changed := differences(self.state.header.get("environment", {}), environment(self.device)):
                 self.talk.warn(f"{changed}: the run goes on, but not bit for bit as if it had never stopped")
         denoiser.to(self.device)

@@ -120,6 +120,9 @@ class Data(Spec):
             raise ConfigurationError(f"`{self.kind}` is endless: it has no fixed samples", "Set data.n, say 2000.")
         return self.draw(self.n, torch.Generator().manual_seed(self.seed))
 
+    def check(self) -> None:
+        """Raise ToydiffError, saying what to do, unless all that it is read from is on this machine."""
+
     def held_out(self, n: int, generator: Generator) -> Batch:
         """Return n samples, or as many as there are, that no model is trained on: fresh draws, if nothing else."""
         return self.draw(n, generator)
@@ -146,6 +149,14 @@ class Data(Spec):
         """−E log p(x_0) in nats: the mean of −log_prob over the data; None where it is not known."""
         try:
             return self.exact().entropy
+        except ToydiffError:
+            return None
+
+    @property
+    def entropy_error(self) -> float | None:
+        """How far `entropy` may be off, in nats; None where it is not known."""
+        try:
+            return self.exact().entropy_error
         except ToydiffError:
             return None
 

@@ -85,6 +85,9 @@ class Published(Data):
         counts = torch.tensor(self.per_class, dtype=torch.float64)
         return counts / counts.sum()
 
+    def check(self) -> None:
+        paths(self.kind)
+
     def draw(self, n: int, generator: Generator) -> Batch:
         return self._stored[self.split].drawn(n, generator)
 

@@ -15,7 +15,7 @@ from toydiff.config import Run
 from toydiff.doctor import configured, learned, sampled
 from toydiff.doctor.finding import Finding, Verdict
 from toydiff.doctor.patient import Patient
-from toydiff.doctor.speed import speed
+from toydiff.doctor.timing import speed
 from toydiff.errors import ToydiffError
 from toydiff.names import Found
 from toydiff.oracle import Empirical, ExactDenoiser

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from toydiff.config import Run
@@ -17,6 +19,8 @@ from toydiff.training import streams
 DETAIL = 0.1
 """Width of a fine detail of points, as a share of the data's own."""
 MOST_STEPS = 2000
+TRIAL = 200
+"""Fewer training steps than these are meant to learn little."""
 DRAWS = 4096
 
 
@@ -98,6 +102,8 @@ def signal_fix(run: Run) -> str:
         return f"Take schedule.sigma_max of {short(20 * run.sigma_data)} or more, 20 times the data's RMS."
     if run.sampling.start is not None and float(run.schedule(1.0).snr) * run.sigma_data**2 < 0.01:
         return "Start nearer to t = 1 (sampling.start)."
+    if signal(run)["snr_start"] < 0.01:
+        return "So little signal should not matter: the network magnifies it; see levels, target and β clip."
     return "Take more noise (a larger schedule.beta_max or T), or schedule.zero_terminal_snr=true with model.target=v."
 
 
@@ -163,26 +169,53 @@ def sampler(run: Run) -> Finding:
     """
     if run.sampling.steps > MOST_STEPS:
         return not_applicable("sampler", f"{run.sampling.steps:,} steps are not few")
-    sd, levels = run.sigma_data, run.levels()
-    widths = sd * torch.tensor([1.0] if run.data.pictorial else [1.0, DETAIL], dtype=torch.float64)
-    drawn = int(_linear_response(run, levels, widths, 0)[1])
-    gains, _ = _linear_response(run, levels, widths, drawn)
-    ratios = (gains.square().sum(0).sqrt() / widths).tolist()
-    whole, detail = ratios[0], ratios[-1]
-    kind = run.sampling.sampler.kind
-    said = f"`{kind}` in {len(levels) - 1} steps makes a Gaussian {whole:.2f} times as wide as it is"
-    verdict = graded(abs(math.log(max(whole, 1e-9))), math.log(1.06), math.log(1.25))
-    if len(ratios) > 1:
+    whole, detail, verdict = _widths(run)
+    kind, steps = run.sampling.sampler.kind, run.sampling.steps
+    said = f"`{kind}` in {steps} steps makes a Gaussian {whole:.2f} times as wide as it is"
+    if not run.data.pictorial:
         said += f", one of a tenth of the data's width {detail:.2f} times"
-        verdict = worst(verdict, graded(abs(math.log(max(detail, 1e-9))), math.log(1.18), math.log(2)))
-    fix = ""
-    if verdict != "ok":
-        prior = run.sampling.prior == "unit" and abs(math.log(signal(run)["prior_over_x_T"])) > math.log(1.1)
-        ways = ["more steps"] if run.schedule.knot_times is None or len(run.schedule.knot_times) > len(levels) else []
-        ways += ["the sampler `heun` or `dpmpp_2m`"] if run.sampling.sampler.order < 2 else []
-        ways += ["the spacing `log_snr:8`"] if not run.sampling.spacing.startswith("log_snr") else []
-        fix = "Set sampling.prior=marginal." if prior else f"Take {', or '.join(ways)}."
+    fix = _remedy(run) if verdict != "ok" else ""
     return Finding("sampler", verdict, said, {"width": whole, "detail": detail}, fix)
+
+
+def _widths(run: Run) -> tuple[float, float, Verdict]:
+    """Return how many times too wide a Gaussian as wide as the data comes out, and a narrow one, and the verdict."""
+    levels = run.levels()
+    widths = run.sigma_data * torch.tensor([1.0] if run.data.pictorial else [1.0, DETAIL], dtype=torch.float64)
+    _, drawn = _linear_response(run, levels, widths, 0)
+    gains, _ = _linear_response(run, levels, widths, drawn)
+    ratios = (gains.square().sum(0).sqrt() / widths).clamp(min=1e-9).tolist()
+    verdict = graded(abs(math.log(ratios[0])), math.log(1.06), math.log(1.25))
+    if len(ratios) > 1:
+        verdict = worst(verdict, graded(abs(math.log(ratios[1])), math.log(1.18), math.log(2)))
+    return ratios[0], ratios[-1], verdict
+
+
+def _remedy(run: Run) -> str:
+    """Return the first change of the sampling that this check would find nothing wrong with."""
+    steps = run.sampling.steps
+    changes: list[dict[str, Any]] = [
+        {"prior": "marginal"},
+        {"sampler": {"kind": "heun"}},
+        {"sampler": {"kind": "dpmpp_2m"}},
+        {"spacing": "log_snr:8"},
+        {"steps": 2 * steps},
+        {"steps": 4 * steps},
+        {"sampler": {"kind": "heun"}, "spacing": "log_snr:8"},
+        {"sampler": {"kind": "heun"}, "spacing": "log_snr:8", "prior": "marginal"},
+        {"sampler": {"kind": "heun"}, "spacing": "log_snr:8", "steps": 4 * steps},
+    ]
+    for change in changes:
+        try:
+            changed = run.model_copy(update={"sampling": run.sampling.model_copy(update=change)})
+        except ValidationError:  # more steps than the schedule has, say
+            continue
+        whole, detail, verdict = _widths(changed)
+        if verdict == "ok":
+            told = {key: value if key != "sampler" else value["kind"] for key, value in change.items()}
+            words = " and ".join(f"sampling.{key}{'.kind' * (key == 'sampler')}={value}" for key, value in told.items())
+            return f"Set {words}: that makes it {whole:.2f}{f' and {detail:.2f}' * (not run.data.pictorial)}."
+    return "No other sampler repairs it: train with more steps (schedule.T), and less of the data left at t = 1."
 
 
 def _linear_response(run: Run, levels: list[Level], widths: Tensor, draws: int) -> tuple[Tensor, int]:
@@ -229,9 +262,9 @@ def weight(run: Run) -> Finding:
     half, share = ("noisier", noisy) if noisy < 0.5 else ("cleaner", 1 - noisy)
     said = (
         f"{spread} ({short(max(ends) / max(min(ends), 1e-300))} : 1): the {half} half of the levels gets {share:.2g} "
-        f"of the gradient where an even weight gives it 0.5, and {effective:.0%} of each batch counts"
+        f"of the gradient, and {effective:.0%} of each batch counts; an even weight, as in `swissroll`: 0.5, and all"
     )
-    less = "Take training.weight.kind=uniform with model.target=v, edm or flow, as `swissroll` does"
+    less = "Take training.weight.kind=uniform with model.target=v, edm or flow"
     floor = ", or a larger training.weight.floor" if run.training.weight.kind == "inverse_sigma2" else ""
     return Finding("weight", verdict, said, numbers, f"{less}{floor}." if verdict != "ok" else "")
 
@@ -273,7 +306,7 @@ def rate(run: Run) -> Finding:
     said = f"{lr:g} over {total:,} steps: no weight can go farther than about {short(path)}"
     if lr > 0.02:
         return Finding("learning rate", graded(lr, 0.02, 0.1), said, numbers, "Try --lr 0.003.")
-    verdict: Verdict = graded(1 / max(path, 1e-12), 10, 100)
+    verdict: Verdict = "ok" if total < TRIAL else graded(1 / max(path, 1e-12), 10, 100)
     return Finding("learning rate", verdict, said, numbers, "Train longer, or raise --lr." * (verdict != "ok"))
 
 

@@ -13,6 +13,8 @@ from toydiff.doctor.finding import Finding, graded, not_applicable, short
 from toydiff.doctor.patient import Patient, nats
 from toydiff.training import Validator
 
+FEW = 5000
+"""Data of which a network may learn each by heart."""
 CONSTANT = 1e-6
 """A unit whose deviation is less than this share of its layer's RMS never changes."""
 
@@ -26,9 +28,12 @@ def levels(patient: Patient) -> Finding:
     """
     if not patient.trained:
         return not_applicable("levels", "not trained yet: there is no network to compare")
+    if not patient.run.training.coupling.tweedie:
+        return not_applicable("levels", "noise is coupled to the data: no denoiser is known to compare with")
     if patient.exact is None:
         return _against_linear(patient)
-    points = patient.excess
+    if len(points := patient.excess) < 2:
+        return not_applicable("levels", "one level is not enough to judge by")
     total = nats(points)
     worst, most = max(points, key=lambda point: point[1])
     numbers = {"nats": total, "worst_log_snr": worst, "worst_excess": most}
@@ -36,12 +41,12 @@ def levels(patient: Patient) -> Finding:
         f"beside the exact denoiser the loss costs {short(total)} nats of KL at most; the most at log-SNR {worst:.1f} "
         f"(sigma/alpha = {math.exp(-worst / 2):.2g}), {short(most)} a unit"
     )
-    verdict = graded(total, 0.5, 2.0)
+    verdict = graded(total, 0.2, 1.0)
     fix = ""
     if verdict != "ok":
         fix = f"Train longer or wider, or see more of log-SNR {worst:.0f} in training (density, weight)."
-        if patient.run.data.n is not None:
-            fix = f"{patient.run.data.n:,} data may be too few: more of them (--samples), or stop earlier. {fix}"
+        if (n := patient.run.data.n) is not None and n <= FEW:
+            fix = f"{n:,} data may be too few: more of them (--samples), or stop earlier. {fix}"
     return Finding("levels", verdict, said, numbers, fix)
 
 
@@ -75,7 +80,7 @@ def average(patient: Patient) -> Finding:
     foretold = configured.average(patient.run)
     if patient.raw is None or patient.run.training.ema.half_life == 0:
         return foretold
-    if patient.exact is not None:
+    if patient.exact is not None and len(patient.excess) > 1:
         what, by = "KL bound", [nats(patient.excess), nats(patient.excess_of(patient.raw))]
         slack, numbers = 0.1, {"averaged_nats": by[0], "raw_nats": by[1]}
     else:
@@ -160,7 +165,7 @@ def learning(patient: Patient) -> Finding:
     foretold = configured.rate(patient.run)
     rows = [row for row in patient.metrics if "loss" in row and "grad_norm" in row]
     if len(rows) < 20:
-        return foretold._replace(words=f"{foretold.words}; no metrics to judge it by")
+        return foretold._replace(words=f"{foretold.words}; too few metrics to judge it by")
     losses = torch.tensor([row["loss"] for row in rows], dtype=torch.float64)
     norms = torch.tensor([row["grad_norm"] for row in rows], dtype=torch.float64)
     warm, span = len(rows) // 5, max(len(rows) // 10, 5)

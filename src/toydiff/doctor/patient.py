@@ -42,7 +42,7 @@ class Patient:
     model: Loaded
     raw: Denoiser | None = None
     metrics: Sequence[dict[str, Any]] = ()
-    seconds: float = 20.0
+    seconds: float = 15.0
     absent: bool = False
     """There is nothing to sample from: not trained, and no exact denoiser either."""
 
@@ -98,13 +98,13 @@ class Patient:
     @cached_property
     def real(self) -> Batch:
         """Fresh data, as many as there are samples."""
-        return self.run.data.draw(self.n, streams.generator(self.run.seed, "doctor real"))
+        return self.run.data.held_out(self.n, streams.generator(self.run.seed, "doctor real"))
 
     @cached_property
     def held_out(self) -> Batch:
         """More fresh data, which training has not seen."""
         n = 256 if self.run.data.pictorial else 1000
-        return self.run.data.draw(n, streams.generator(self.run.seed, "doctor held out"))
+        return self.run.data.held_out(n, streams.generator(self.run.seed, "doctor held out"))
 
     @cached_property
     def samples(self) -> Tensor:

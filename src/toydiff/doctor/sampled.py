@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ def start(patient: Patient) -> Finding:
     gap = distance(patient.samples, patient.from_true_x_T)
     prior, true = distance(patient.samples, real), distance(patient.from_true_x_T, real)
     numbers = {**foretold.numbers, "gap": gap, "from_prior": prior, "from_true_x_T": true, **_floor(base, gap, patient)}
-    verdict, nats = _with_nats(patient, patient.samples, patient.from_true_x_T, graded(base.z(gap), 3, 10), numbers)
+    verdict, nats = _with_nats(patient, patient.samples, patient.from_true_x_T, graded(_z(base, gap), 3, 10), numbers)
     said = (
         f"{foretold.words}; samples begun from the prior lie {short(gap)} from those begun from the true x_T "
         f"({floor_words(base, patient.n)}){nats}; {short(prior)} and {short(true)} from the data"
@@ -51,7 +53,7 @@ def steps(patient: Patient) -> Finding:
     finer, base = patient.samples_in(more), patient.floor
     gap = distance(patient.samples, finer)
     numbers = {"gap": gap, "more": more, "steps": count, **_floor(base, gap, patient)}
-    verdict, nats = _with_nats(patient, patient.samples, finer, graded(base.z(gap), 3, 10), numbers)
+    verdict, nats = _with_nats(patient, patient.samples, finer, graded(_z(base, gap), 3, 10), numbers)
     said = f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.n)}){nats}"
     fix = f"Sample with --steps {more}, or a sampler of higher order." if verdict != "ok" else ""
     return Finding("steps", verdict, said, numbers, fix)
@@ -64,10 +66,10 @@ def spread(patient: Patient) -> Finding:
     real, base = patient.real.x, patient.floor
     away, ratio = distance(patient.samples, real), width_ratio(patient.samples, real)
     usual = floor(width_ratio, patient.run.data, patient.n, seed=1)
-    off = abs(usual.z(ratio))
+    off = abs(_z(usual, ratio))
     numbers = {"distance": away, "width": ratio, "width_z": off, **_floor(base, away, patient)}
     narrow = graded(abs(ratio - 1), 0.05, 0.25) if off > 4 else "ok"
-    verdict = configured.worst(graded(base.z(away), 4, 15), narrow)
+    verdict = configured.worst(graded(_z(base, away), 4, 15), narrow)
     verdict, nats = _with_nats(patient, patient.samples, real, verdict, numbers)
     said = (
         f"samples are {ratio:.2f} ± {usual.sd:.2f} times as wide as data, {short(away)} from them "
@@ -84,7 +86,7 @@ def memorisation(patient: Patient) -> Finding:
     standard error is √((1/n + 1/m)/12) (Mann & Whitney 1947; Meehan et al. 2020).
     """
     run = patient.run
-    if run.data.n is None:
+    if run.data.count is None:
         return not_applicable("memorisation", "training data are endless: nothing is seen twice")
     if reason := patient.why_no_samples:
         return not_applicable("memorisation", reason)
@@ -98,15 +100,19 @@ def memorisation(patient: Patient) -> Finding:
     numbers = {"nearer": nearer, "z": (nearer - 0.5) / error, "n": len(training)}
     verdict = graded(nearer - 3 * error, 0.6, 0.8)
     said = (
-        f"a sample lies nearer to the {run.data.n:,} training data than a held-out one in {nearer:.0%} ± {error:.0%} "
+        f"a sample lies nearer to the {len(training):,} training data than a held-out one in {nearer:.0%} ± {error:.0%} "
         "of pairs (new data 50 %, copies 100 %)"
     )
     fix = "More data (--samples), fewer steps, or a smaller network." if verdict != "ok" else ""
     return Finding("memorisation", verdict, said, numbers, fix)
 
 
+def _z(base: Floor, value: float) -> float:
+    return base.z(value) if base.sd > 0 else 0.0 if value <= base.mean else math.inf
+
+
 def _floor(base: Floor, value: float, patient: Patient) -> dict[str, float]:
-    return {"floor": base.mean, "floor_sd": base.sd, "z": base.z(value), "n": patient.n}
+    return {"floor": base.mean, "floor_sd": base.sd, "z": _z(base, value), "n": patient.n}
 
 
 def _with_nats(
@@ -121,7 +127,9 @@ def _with_nats(
     mean, error = found
     numbers |= {"nats": -mean, "nats_error": error}
     beyond = max(abs(mean) - 3 * error, 0)
-    return configured.worst(verdict, graded(beyond, *NATS)), f", {-mean:+.2f} ± {error:.2f} nats of −log p"
+    return configured.worst(
+        verdict, graded(beyond, *NATS)
+    ), f", {round(-mean, 2) + 0.0:+.2f} ± {error:.2f} nats of −log p"
 
 
 def width_ratio(x: Tensor, y: Tensor) -> float:

@@ -54,7 +54,10 @@ class MLPNetwork(nn.Module):
         self.residual = spec.residual
         self.classes = classes
         size = math.prod(shape)
-        frequencies = torch.randn(size, spec.fourier) * 2 * math.pi * spec.fourier_scale if spec.fourier else None
+        # on the CPU also where only shapes are wanted: to multiply there would load the compiler, for a second
+        frequencies = (
+            torch.randn(size, spec.fourier, device="cpu") * 2 * math.pi * spec.fourier_scale if spec.fourier else None
+        )
         self.register_buffer("frequencies", frequencies)
         self.label_embedding = nn.Embedding(classes + 1, spec.label_features) if classes else None
         features = size + 2 * spec.fourier + spec.embedding.features + (spec.label_features if classes else 0)

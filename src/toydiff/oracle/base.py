@@ -87,6 +87,11 @@ class ExactDenoiser:
         """−E log p(x_0) in nats; raises ToydiffError where there is no density or no way to integrate it."""
         raise NotImplementedError
 
+    @property
+    def entropy_error(self) -> float:
+        """How far `entropy` may be off, in nats: 0 for what is known in closed form."""
+        return 0.0
+
     def affine(self, shift: Tensor | float, scale: float) -> Self:
         """Return the same oracle for (x_0 − shift) / scale: from data units to model units."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from toydiff.errors import ToydiffError
 from toydiff.spec import Spec
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -52,13 +53,34 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Load a `state_dict`, each moment laid out in memory as its parameter is; the caller's stays as it is.
 
     A file keeps moments contiguous, convolutions may be channels_last, and fused Adam pairs the elements of the two by
-    their place in memory: it would give every weight the moments of another one.
+    their place in memory: it would give every weight the moments of another one, or read and write beyond the end of
+    moments that are too small. Options are the optimizer's own. Raises ToydiffError for moments of another network.
     """
-    optimizer.load_state_dict(copy.deepcopy(state))  # it would go on writing into the caller's
+    own = optimizer.state_dict()["param_groups"]
+    check_moments(state, [parameter for group in optimizer.param_groups for parameter in group["params"]])
+    optimizer.load_state_dict({"state": copy.deepcopy(state["state"]), "param_groups": own})  # deep: it writes into it
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 moments[name] = torch.empty_like(parameter.detach(), dtype=value.dtype).copy_(value)
+
+
+def check_moments(state: dict[str, Any], parameters: list[nn.Parameter]) -> None:
+    """Raise ToydiffError unless `state` holds what Adam keeps for parameters like these."""
+
+    def fits(k: Any, moments: Any) -> bool:
+        if type(k) is not int or not 0 <= k < len(parameters) or not isinstance(moments, dict):
+            return False
+        shapes = {"step": torch.Size(), "exp_avg": parameters[k].shape, "exp_avg_sq": parameters[k].shape}
+        return {name: getattr(value, "shape", None) for name, value in moments.items()} == shapes and all(
+            isinstance(value, Tensor) and value.is_floating_point() for value in moments.values()
+        )
+
+    kept = state.get("state")
+    if not isinstance(kept, dict) or not all(fits(k, moments) for k, moments in kept.items()):
+        raise ToydiffError(
+            "the optimizer's state does not fit the network", "Go back to an earlier checkpoint of that run."
+        )
 
 
 class _Rate(Spec):

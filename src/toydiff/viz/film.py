@@ -37,7 +37,7 @@ def save_film(
     format: str | None = None,
     hold: tuple[float, float] = HOLD,
 ) -> None:
-    """Write (H, W, 3) uint8 `frames` as mp4, gif, animated webp or a png strip: as the extension or `format` says.
+    """Write (H, W, 3) uint8 `frames` as mp4, gif, animated webp or png, or a png strip: as `format` or the path says.
 
     The first and the last frame are held for `hold` seconds: in mp4 as repeated frames, so that every player keeps
     the rate, in gif and webp as longer ones. Nothing appears at `path` until the film is whole; an exception while
@@ -58,7 +58,7 @@ def save_film(
             if kind == "png":
                 film_strip(frames).save(scratch)
             else:
-                {"mp4": _mp4, "webp": _webp, "gif": _gif}[kind](scratch, _checked(frames), fps, held)
+                {"mp4": _mp4, "webp": _webp, "gif": _gif, "apng": _apng}[kind](scratch, _checked(frames), fps, held)
         except av.error.FFmpegError as error:
             raise ToydiffError(
                 f"the {kind} could not be encoded: {error.strerror or error}",
@@ -170,6 +170,23 @@ def _set_last_duration(path: Path, milliseconds: int) -> None:
     if last is not None:
         content[last + 12 : last + 15] = milliseconds.to_bytes(3, "little")
         path.write_bytes(content)
+
+
+def _apng(path: Path, frames: Iterator[Picture], fps: float, hold: tuple[float, float]) -> None:
+    """Encode an animated png: all colours, without loss; only the changed rectangle of each frame."""
+    first, count = next(frames), 0
+    last = Fraction(1) / Fraction(fps).limit_denominator(1000) + Fraction(hold[1]).limit_denominator(1000)
+    with av.open(str(path), "w", format="apng", options={"plays": "0", "final_delay": str(last)}) as film:
+        stream = film.add_stream("apng", options={"pred": "mixed"})
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = "rgb24"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for picture in chain([first], frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = _clock(count, fps, 1000, hold[0]), Fraction(1, 1000)
+            film.mux(stream.encode(frame))
+            count += 1
+        film.mux(stream.encode())
 
 
 class _Spool:

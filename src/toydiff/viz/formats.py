@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 
-FILM_FORMATS = ("mp4", "gif", "webp", "png")
-"""mp4 (H.264, plays everywhere), gif, animated webp, and png: a strip of still frames."""
+FILM_FORMATS = ("mp4", "gif", "webp", "apng", "png")
+"""mp4 (H.264, plays everywhere), gif, animated webp and png, and png: a strip of still frames."""
+ENCODERS = {"mp4": "libx264", "gif": "gif", "webp": "libwebp_anim", "apng": "apng"}
+"""Of PyAV; its wheels carry them all, what a system was built with may not."""
 
 
 def film_format(path_or_name: str | Path) -> str:
@@ -24,3 +26,20 @@ def film_format(path_or_name: str | Path) -> str:
         return bare
     wrong = f"unknown film format `{extension or text}`" if extension or text else "a film needs a format"
     raise ConfigurationError(wrong, did_you_mean(extension or bare, FILM_FORMATS))
+
+
+def check_encoder(kind: str) -> None:
+    """Raise ToydiffError if films of that format cannot be encoded here."""
+    if kind not in ENCODERS:
+        return
+    try:
+        import av
+
+        there = ENCODERS[kind] in av.codecs_available
+    except ImportError:
+        there = False
+    if not there:
+        raise ToydiffError(
+            f"no {kind} can be made here: PyAV has no encoder {ENCODERS[kind]}",
+            "Its wheel has: pip install --force-reinstall --only-binary av av. Or take a strip: --to png",
+        )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from PIL import Image
 
 from toydiff.data import Batch, Data
 from toydiff.schedules import Level, Schedule
-from toydiff.viz.frames import images_film, points_film
 from toydiff.viz.images import Domain, beside, image_grid, image_process, with_title
 from toydiff.viz.line import line_strip
 from toydiff.viz.points import samples_beside, scatter
 from toydiff.viz.process import level_caption, process_strip
-from toydiff.viz.style import Array, ArrayLike, as_array, class_colours, robust_limits
+from toydiff.viz.style import Array, ArrayLike, as_array, class_colours
 
 MOST_TILES = 1024
 """Images a grid shows at most: more would be smaller than a person can look at."""
@@ -37,7 +35,7 @@ def data_picture(data: Data, batch: Batch) -> Figure | Image.Image:
 
 
 def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = False) -> Figure | Image.Image:
-    """Draw titled sets of samples side by side: one or two of points, coloured by class, or as many of images.
+    """Draw titled sets of samples side by side: one or two of points, coloured by class, or any number of images.
 
     Classes are told where the last set has labels. `threshold` adds a grid of the last set, black below the middle
     of the data's range and white above.
@@ -67,7 +65,10 @@ def process_picture(
         return _strip(data)(levels, x_t, x0)
     domain = domain_of(data)
     title, scales = seen(levels)
-    blocks = {title: [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)], "estimate of x₀ from xₜ": x0}
+    blocks = {
+        title: [rescaled(x, s, sum(domain) / 2) for x, s in zip(x_t, scales, strict=True)],
+        "estimate of x₀ from xₜ": x0,
+    }
     names = [] if label is None else _names(data, label)
     return image_process(blocks, [_lines(level) for level in levels], names=names, domain=domain)
 
@@ -86,7 +87,7 @@ def forward_picture(
         return _strip(data)(levels, x_t, colour=colour, notes=notes)
     domain = domain_of(data)
     title, scales = seen(levels)
-    shown = {f"{data.name}: {title}": [rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True)]}
+    shown = {f"{data.name}: {title}": [rescaled(x, s, sum(domain) / 2) for x, s in zip(x_t, scales, strict=True)]}
     names = [] if label is None else _names(data, label)
     return image_process(shown, [_lines(level) for level in levels], notes, names, domain=domain)
 
@@ -94,27 +95,6 @@ def forward_picture(
 def _strip(data: Data) -> Callable[..., Figure]:
     """Return how points are drawn at one noise level after another: on a line, or in the plane of the first two x."""
     return line_strip if data.shape == (1,) else process_strip
-
-
-def film_frames(
-    data: Data,
-    levels: Sequence[Level],
-    x_t: Sequence[ArrayLike],
-    label: ArrayLike | None,
-    size: int,
-    overlay: ArrayLike | None = None,
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames of a film of x_t: moving points, in limits that hold the data, or a grid of images."""
-    if not data.pictorial:
-        real = data.outline(max(len(x_t[0]), 2000))
-        colour = None if label is None else class_colours(label, len(data.label_names))
-        limits = robust_limits(real, margin=0.25)
-        return points_film(x_t, map(level_caption, levels), limits, colour, size=size, overlay=overlay)
-    domain = domain_of(data)
-    title, scales = seen(levels)
-    shown = (rescaled(x, s, domain) for x, s in zip(x_t, scales, strict=True))
-    said = "" if max(scales) == 1 else f"   ({title})"
-    return images_film(shown, (f"{level_caption(level)}{said}" for level in levels), size, domain)
 
 
 def seen(levels: Sequence[Level]) -> tuple[str, list[float]]:
@@ -126,9 +106,8 @@ def seen(levels: Sequence[Level]) -> tuple[str, list[float]]:
     return ("xₜ", [1.0] * len(scales)) if max(scales) <= 3 else ("xₜ / √(α² + σ²)", scales)
 
 
-def rescaled(x: ArrayLike, scale: float, domain: Domain) -> Array:
-    """Return values in data units divided by `scale` about the middle of their range."""
-    middle = sum(domain) / 2
+def rescaled(x: ArrayLike, scale: float, middle: float | Array) -> Array:
+    """Return values in data units divided by `scale` about their middle."""
     values: Array = (as_array(x).astype(np.float64) - middle) / scale + middle
     return values
 

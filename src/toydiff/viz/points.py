@@ -80,7 +80,9 @@ def note_outside(ax: Axes, points: Array, limits: Limits, least: float = 0.0) ->
     inside = ((points >= low[: points.shape[1]]) & (points <= high[: points.shape[1]])).all(axis=1)
     if (share := np.count_nonzero(~inside) / max(len(points), 1)) > least:
         words = f"{share:.2%} outside"
-        ax.text(0.99, 0.99, words, ha="right", va="top", fontsize=SMALL, color=theme().muted, transform=ax.transAxes)
+        plate = {"facecolor": theme().paper, "edgecolor": "none", "alpha": 0.85, "boxstyle": "square,pad=0.15"}
+        place: dict[str, Any] = {"ha": "right", "va": "top", "transform": ax.transAxes, "bbox": plate}
+        ax.text(0.985, 0.985, words, fontsize=SMALL, color=theme().muted, **place)
 
 
 def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | None, legend: Sequence[Line2D]) -> Figure:

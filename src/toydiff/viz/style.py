@@ -149,7 +149,7 @@ def dress(ax: Axes, title: str = "", xlabel: str = "", ylabel: str = "", ticks: 
 
 def frame_only(ax: Axes) -> None:
     """Leave a hairline frame and no numbers: for small panels that share limits."""
-    ax.set(xticks=[], yticks=[])
+    ax.set(xticks=[], yticks=[], facecolor="none")
     ax.spines[:].set_visible(True)
     ax.spines[:].set_color(theme().hairline)
 

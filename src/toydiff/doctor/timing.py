@@ -14,7 +14,7 @@ from toydiff.doctor.finding import Finding, Verdict
 from toydiff.environment import SMALL
 from toydiff.training.batches import Batches, TrainingBatch
 
-LONG = 120.0
+LONG = 300.0
 """Seconds from which it matters what takes them."""
 T = TypeVar("T")
 

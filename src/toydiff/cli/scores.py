@@ -1,0 +1,114 @@
+"""Scores as tables and as JSON: as many digits as the spread allows, in 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from toydiff.cli.tables import table
+
+if TYPE_CHECKING:
+    from toydiff.metrics.scores import Score
+
+    Result = tuple[str, int, list[Score]]
+    """How it was sampled, evaluations of the network, and what was measured."""
+
+ARROWS = {"lower": "↓", "higher": "↑", "near": "="}
+BESIDE = 2
+"""Samplers that stand beside the first one in a table of 80 columns."""
+
+
+def scores_table(scores: list[Score]) -> str:
+    """Return the scores, and beneath them what they say."""
+    rows, words = [], []
+    for score in scores:
+        spread = _spread(score)
+        value = "n/a" if score.value is None else number(score.value, spread)
+        interval = "" if score.interval is None else " … ".join(number(end, spread) for end in score.interval)
+        floor = "" if score.floor is None else f"{number(score.floor.mean, spread)} ± {score.floor.sd:.2g}"
+        rows.append((_headed(score), value, interval, floor, "" if score.z is None else f"{score.z:+.1f}"))
+        meaning = score.meaning.words + (f", {score.meaning.units}" if score.meaning.units else "")
+        words.append((score.name, (f"n/a: {score.note}" if score.value is None else meaning)))
+        if score.note and score.value is not None:
+            words.append(("", score.note))
+    main = table(("score", "value", "95 % interval", "floor ± sd", "z"), rows)
+    legend = "↓ less is better, ↑ more is better, = as near to the floor as can be. The floor is what real data read\n"
+    legend += "in the samples' place; z is the distance from it in its standard deviations.\n"
+    return f"{main}\n\n{legend}\n{table(('', ''), words).lstrip()}"
+
+
+def compared(columns: Mapping[str, Result]) -> str:
+    """Return the scores, a column a sampler: beside the first one, how far each differs, with a paired interval."""
+    first, *others = columns
+    base = columns[first][2]
+    found, tables = differences(columns), []
+    for k in range(0, len(others), BESIDE):
+        beside = others[k : k + BESIDE]
+        rows = [("evaluations", *(f"{columns[name][1]:,}" for name in (first, *beside)), "")]
+        for row, score in enumerate(base):
+            if all(columns[name][2][row].value is None for name in (first, *beside)):
+                continue
+            spread = _spread(score)
+            cells = [columns[name][2][row] for name in (first, *beside)]
+            floor = "" if score.floor is None else f"{number(score.floor.mean, spread)} ± {score.floor.sd:.2g}"
+            values = ("n/a" if cell.value is None else number(cell.value, _spread(cell)) for cell in cells)
+            rows.append((_headed(score), *values, floor))
+            rows.append(("", "", *(_apart(found[name].get(score.name)) for name in beside), ""))
+        tables.append(table(("score", first, *beside, "floor ± sd"), rows))
+    below = f"Below a value: how far it lies from that of {first}, ± the half of a paired 95 % interval; * where that\n"
+    return "\n\n".join(tables) + f"\n\n{below}does not hold 0. Draw by draw, noise and real data are the same."
+
+
+def differences(columns: Mapping[str, Result]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return {sampler: {score: {value, interval}}} of each sampler less the first one, where both have a value."""
+    from toydiff.metrics.scores import difference
+
+    (_, _, base), found = next(iter(columns.values())), {}
+    for name, (_, _, scores) in list(columns.items())[1:]:
+        pairs = ((score.name, difference(score, other)) for score, other in zip(scores, base, strict=True))
+        found[name] = {key: {"value": pair[0], "interval": pair[1]} for key, pair in pairs if pair is not None}
+    return found
+
+
+def as_dict(score: Score) -> dict[str, Any]:
+    """Return a score as JSON has it."""
+    return {
+        "value": score.value,
+        "interval": score.interval,
+        "floor": score.floor and score.floor._asdict(),
+        "z": score.z,
+        "draws": [value if math.isfinite(value) else None for value in score.values],
+        "units": score.meaning.units,
+        "better": score.meaning.better,
+        "words": score.meaning.words,
+        "note": score.note,
+    }
+
+
+def number(value: float, spread: float) -> str:
+    """Return a value with the digits that its spread leaves meaning to: two of the spread's."""
+    if spread > 0:
+        decimals = max(0, 1 - math.floor(math.log10(spread)))
+        if decimals <= 6:
+            return f"{value:.{decimals}f}"
+        return f"{value:.1e}"
+    return f"{value:.4g}"
+
+
+def _headed(score: Score) -> str:
+    return f"{score.name} {ARROWS[score.meaning.better]}"
+
+
+def _spread(score: Score) -> float:
+    """Return what the last digits of a score are to be judged by."""
+    ends = score.interval or (0.0, 0.0)
+    return (ends[1] - ends[0]) / 2 or (score.floor.sd if score.floor else 0.0)
+
+
+def _apart(found: dict[str, Any] | None) -> str:
+    if found is None or found["interval"] is None:
+        return ""
+    low, high = found["interval"]
+    star = "" if low <= 0 <= high else "*"
+    return f"{found['value']:+.2g} ± {(high - low) / 2:.1g}{star}"

@@ -1,0 +1,204 @@
+"""What the configuration foretells: each number by another way, each check with a planted fault and a healthy run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from toydiff.cli.configure import configuration_layers
+from toydiff.config import Model, Run, Sampling
+from toydiff.data import Batch, Moons, SwissRoll
+from toydiff.denoiser import Denoiser, InverseSigma2, input_scale
+from toydiff.doctor import configured, foresee
+from toydiff.layers import resolve
+from toydiff.oracle import Gaussian
+from toydiff.samplers import DDIM, DDPM, Euler, Heun, Langevin
+from toydiff.samplers.base import keep_x0
+from toydiff.schedules import Cosine, Flow, Linear, LogLinear
+from toydiff.training import Training
+from toydiff.training.ema import EMA
+from toydiff.training.optimizers import Adam, ConstantRate
+
+EPS = Model(target="eps")
+
+
+def preset(name: str, *sets: str) -> Run:
+    return resolve(configuration_layers(name, None, list(sets), {})).run
+
+
+@pytest.mark.parametrize("name", ["swissroll", "moons", "gaussians", "checkerboard", "shapes32", "swissroll-cosine40"])
+def test_healthy_presets_are_found_healthy(name: str) -> None:
+    assert [finding for finding in foresee(preset(name)) if finding.wrong] == []
+
+
+# ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Odd(Moons):
+    """Moons that have been moved, or hold what is no number."""
+
+    move: float = 0.0
+    broken: bool = False
+
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        x, label = super().draw(n, generator)
+        x = x + self.move
+        if self.broken:
+            x[3, 1] = math.nan
+        return Batch(x, label)
+
+
+@pytest.mark.parametrize(
+    ("data", "standardize", "verdict"),
+    [
+        (SwissRoll(sd=50.0), True, "ok"),
+        (SwissRoll(sd=50.0), False, "problem"),
+        (SwissRoll(sd=5.0), False, "warning"),
+        (SwissRoll(sd=0.5), False, "ok"),
+        (Odd(move=20.0), True, "problem"),  # no longer what its constants say
+        (Odd(broken=True), True, "problem"),
+    ],
+)
+def test_data_out_of_range_are_found(data: Any, standardize: bool, verdict: str) -> None:
+    found = configured.data(Run(data=data, model=Model(standardize=standardize)))
+    assert found.verdict == verdict and bool(found.fix) == (verdict != "ok")
+    if "rms" in found.numbers and not standardize:
+        assert found.numbers["rms"] == pytest.approx(data.sd, rel=0.1)
+
+
+# ── where sampling starts ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_signal_left_is_alpha_squared_over_sigma_squared_times_that_of_the_data() -> None:
+    betas = [1e-3 + (0.02 - 1e-3) * k / 9 for k in range(10)]
+    alpha_bar = math.prod(1 - beta for beta in betas)
+    found = configured.start(preset("swissroll-ddpm100-quick"))
+    data = preset("swissroll-ddpm100-quick").data
+    variance = data.scale**2 + float(data.shift.square().mean())
+    assert found.numbers["alpha_bar_T"] == pytest.approx(alpha_bar, rel=1e-9)
+    assert found.numbers["snr_start"] == pytest.approx(alpha_bar / (1 - alpha_bar) * variance, rel=1e-6)
+    assert found.numbers["prior_over_x_T"] == pytest.approx((alpha_bar * variance + 1 - alpha_bar) ** -0.5, rel=1e-6)
+    assert found.verdict == "problem" and "ᾱ_T = 0.9;" in found.words
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha_bar"), [("swissroll-ddpm100", "0.13"), ("swissroll-ddpm100-hq", "0.13"), ("shapes32-ddpm", "4e-05")]
+)
+def test_alpha_bar_is_said(name: str, alpha_bar: str) -> None:
+    assert f"ᾱ_T = {alpha_bar};" in configured.start(preset(name)).words
+
+
+def test_a_late_start_and_a_small_sigma_max_are_found() -> None:
+    assert configured.start(Run(schedule=Flow(), sampling=Sampling(start=0.5))).verdict == "problem"  # SNR 1
+    found = configured.start(Run(schedule=LogLinear(sigma_max=2.0)))
+    assert found.numbers["snr_start"] == pytest.approx(0.25) and "sigma_max" in found.fix
+
+
+# ── β clip, target, sampler ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_clipped_beta_is_explained_and_found_where_sampling_begins_in_it() -> None:
+    healthy = configured.beta_clip(preset("swissroll-cosine40"))
+    assert healthy.verdict == "ok" and "clipped at 0.999" in healthy.words and "below it" in healthy.words
+    assert healthy.numbers["step"] == 40 and healthy.numbers["gain"] == pytest.approx(1000**0.5)
+    planted = preset("swissroll-cosine40", "sampling.start=none", "sampling.steps=40")
+    assert configured.beta_clip(planted).verdict == "problem"
+    assert "sampling.start=0.975" in configured.beta_clip(planted).fix
+    assert configured.beta_clip(planted.model_copy(update={"model": Model(target="v")})).verdict == "ok"
+    assert configured.beta_clip(Run(schedule=Linear())).verdict == "not applicable"
+    assert configured.beta_clip(Run(schedule=Cosine(T=None))).verdict == "not applicable"
+
+
+@pytest.mark.parametrize("target", ["eps", "x0", "v", "edm"])
+def test_the_gain_of_an_error_is_what_a_step_makes_of_one(target: Any) -> None:
+    schedule = Cosine(T=None)
+    t, s = schedule(0.97), schedule(0.6)
+    run = Run(schedule=Linear(), model=Model(target=target))
+    denoiser = Denoiser(torch.nn.Identity(), target=target, schedule=schedule)
+    x, F = torch.randn(2, 50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    a, b = denoiser.coefficients(t)
+    error = 0.01 * torch.hypot(a, b)  # a hundredth of the RMS of F
+    ends = [keep_x0(x, denoiser.decode(x, t, F + shift), t, s) for shift in (0.0, error)]
+    assert float((ends[1] - ends[0]).abs().mean()) == pytest.approx(0.01 * configured._gain(run, t, s), rel=1e-6)
+
+
+def test_eps_in_few_steps_is_found_and_v_is_not() -> None:
+    few = {"schedule": Linear(), "sampling": Sampling(sampler=Euler(), steps=5)}
+    assert configured.target(Run(model=EPS, **few)).verdict == "warning"
+    assert configured.target(Run(model=Model(target="v"), **few)).verdict == "ok"
+    assert configured.target(Run(model=EPS, schedule=Linear(), sampling=Sampling(steps=100))).verdict == "ok"
+
+
+@pytest.mark.parametrize("sampler", [DDPM(variance="beta"), DDIM(eta=0.5), Langevin(), Heun()])
+def test_the_width_that_comes_out_is_that_of_a_hundred_thousand_samples(sampler: Any) -> None:
+    run = Run(schedule=Flow(), sampling=Sampling(sampler=sampler, steps=6, start=0.9))
+    generator, levels = torch.Generator().manual_seed(0), run.levels()
+    x = input_scale(levels[0], 1.0) * torch.randn(100_000, 1, generator=generator, dtype=torch.float64)
+    exact = Gaussian(torch.zeros(1), 1.0)
+    *_, last = sampler.trajectory(exact, x, levels, lambda x: torch.randn(x.shape, generator=generator).double())
+    assert configured.sampler(run).numbers["width"] == pytest.approx(float(last.x.std()), rel=0.01)
+
+
+def test_a_sampler_in_too_few_steps_is_found_and_its_remedy_works() -> None:
+    few = preset("swissroll", "sampling.sampler.kind=ddpm", "sampling.steps=10")
+    found = configured.sampler(few)
+    assert found.verdict != "ok" and found.fix.startswith("Set sampling.")
+    words = found.fix.removeprefix("Set ").partition(": ")[0]
+    mended = preset("swissroll", "sampling.sampler.kind=ddpm", "sampling.steps=10", *words.split(" and "))
+    assert configured.sampler(mended).verdict == "ok"
+
+
+def test_an_unfit_prior_is_found() -> None:
+    model, sampling = Model(target="v", standardize=False), Sampling(prior="unit", start=0.5)
+    unit = Run(schedule=Flow(), data=SwissRoll(sd=0.5), model=model, sampling=sampling)
+    assert configured.sampler(unit).verdict != "ok" and configured.start(unit).verdict == "problem"
+
+
+# ── weight, average, rate ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_weight_leaves_of_a_batch_in_closed_form() -> None:
+    # sigma log-uniform in [p, q]: E sigma⁻² = (p⁻² − q⁻²)/2 ln(q/p),  E sigma⁻⁴ = (p⁻⁴ − q⁻⁴)/4 ln(q/p)
+    p, q = 0.1, 2.0
+    run = Run(schedule=LogLinear(sigma_min=p, sigma_max=q), model=EPS, training=Training(weight=InverseSigma2()))
+    span = math.log(q / p)
+    mean, square = (p**-2 - q**-2) / (2 * span), (p**-4 - q**-4) / (4 * span)
+    middle = math.sqrt(p * q)
+    numbers = configured.weight(run).numbers
+    assert numbers["effective"] == pytest.approx(mean**2 / square, rel=1e-3)
+    assert numbers["noisy_half"] == pytest.approx((middle**-2 - q**-2) / (p**-2 - q**-2), rel=1e-2)
+
+
+def test_a_weight_that_drowns_the_gradient_is_found() -> None:
+    found = configured.weight(preset("swissroll-loglinear"))
+    assert found.verdict == "problem" and "from 9,600 at the cleanest level to 0.25 at the noisiest" in found.words
+    uniform = configured.weight(preset("swissroll-loglinear", "training.weight.kind=uniform"))
+    assert uniform.verdict == "ok" and uniform.numbers["effective"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("ema", [EMA(), EMA(half_life=0.1, ramp=0.1), EMA(half_life=0.3, ramp=0.5)])
+def test_what_is_old_in_an_average_is_what_an_average_keeps(ema: EMA) -> None:
+    run = Run(training=Training(steps=400, ema=ema))
+    value = 0.0
+    for step in range(1, 401):  # a weight that is 1 in the first half, and 0 after
+        value = value * ema.decay(step, 400) + (1 - ema.decay(step, 400)) * (step <= 200)
+    found = configured.average(run)
+    assert found.numbers["old"] == pytest.approx(value, rel=0.05, abs=1e-4)
+    assert found.verdict == ("ok" if value < 0.1 else "warning")
+
+
+def test_no_average_at_all_needs_a_rate_that_falls() -> None:
+    none = EMA(half_life=0)
+    assert configured.average(Run(training=Training(ema=none))).verdict == "ok"
+    assert configured.average(Run(training=Training(ema=none, rate=ConstantRate()))).verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    ("lr", "steps", "verdict"),
+    [(5e-3, 4000, "ok"), (0.5, 4000, "problem"), (0.05, 4000, "warning"), (1e-6, 4000, "problem"), (1e-4, 20, "ok")],
+)
+def test_learning_rates_that_cannot_work_are_found(lr: float, steps: int, verdict: str) -> None:
+    assert configured.rate(Run(training=Training(steps=steps, optimizer=Adam(lr=lr)))).verdict == verdict

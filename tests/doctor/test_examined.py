@@ -1,0 +1,264 @@
+"""What the doctor finds in models: exact denoisers made into networks are healthy, and planted faults are found."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from toydiff.cli.configure import configuration_layers
+from toydiff.config import Model, Run, Sampling
+from toydiff.data import Batch, Gaussians, Shapes
+from toydiff.denoiser import Denoiser
+from toydiff.doctor import Patient, examine, learned, sampled, timing, untrained
+from toydiff.layers import resolve
+from toydiff.names import Found
+from toydiff.networks import MLP, UNet
+from toydiff.oracle import Empirical, ExactDenoiser
+from toydiff.runs import Loaded
+from toydiff.samplers import Heun
+from toydiff.schedules import Flow, Level
+from toydiff.training import Training, fit
+from toydiff.training.couplings import OT
+
+DATA = Gaussians()
+RUN = Run(
+    data=DATA,
+    schedule=Flow(),
+    network=MLP(widths=(16, 16)),
+    model=Model(target="x0", normalize_input=False),
+    training=Training(steps=1000, batch_size=64),
+    sampling=Sampling(sampler=Heun(), steps=40, start=0.98),
+)
+
+
+class Oracle(nn.Module):
+    """A network that knows: it answers E[x_0 | x_t] + error(level)."""
+
+    classes = 0
+
+    def __init__(self, exact: ExactDenoiser, error: Any = None) -> None:
+        super().__init__()
+        self.exact, self.error, self.weight = exact, error, nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
+        x0 = self.exact(x, level)
+        return x0 if self.error is None else self.error(x0, level)
+
+
+def denoiser_of(run: Run, network: nn.Module) -> Denoiser:
+    shift, scale = run.data.shift, run.data.scale
+    return Denoiser(network, "x0", run.schedule, normalize_input=False, shift=shift, scale=scale).requires_grad_(False)
+
+
+def patient(run: Run = RUN, error: Any = None, exact: ExactDenoiser | None = None, **parts: Any) -> Patient:
+    denoiser = parts.pop("denoiser", None)
+    if denoiser is None:
+        known = (exact or run.data.exact()).affine(run.data.shift, run.data.scale)
+        denoiser = denoiser_of(run, Oracle(known, error))
+    model = Loaded("made", Found("checkpoint", "", ""), run, denoiser, run.data.shift, run.data.scale)
+    return Patient(model, seconds=1e9, **parts)
+
+
+def changed(**sampling: Any) -> Run:
+    return RUN.model_copy(update={"sampling": RUN.sampling.model_copy(update=sampling)})
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Patient:
+    return patient(raw=denoiser_of(RUN, Oracle(DATA.exact().affine(DATA.shift, DATA.scale))))
+
+
+def test_a_network_that_knows_is_found_healthy(healthy: Patient) -> None:
+    assert [finding for finding in examine(healthy) if finding.wrong] == []
+    assert learned.levels(healthy).numbers["nats"] < 1e-9
+    assert sampled.start(healthy).numbers["gap"] < sampled.start(healthy).numbers["floor"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["swissroll", "moons", "gaussians"])
+def test_a_preset_trained_in_full_is_found_healthy(name: str) -> None:
+    run = resolve(configuration_layers(name, None, [], {})).run
+    metrics = []
+    for step in fit(run.build(), run.data, run.training, seed=run.seed):
+        if step.step % 20 == 0:
+            metrics.append({"step": step.step, "loss": float(step.loss), "grad_norm": float(step.grad_norm)})
+    trained = patient(run, denoiser=step.ema, raw=step.denoiser, metrics=metrics)
+    assert [finding for finding in examine(trained) if finding.wrong] == []
+
+
+# ── levels, average, units ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_error_at_every_level_costs_its_closed_form_in_nats() -> None:
+    # ½ ∫ |δ|² dSNR between the grid's ends, with δ² = 2 · 0.1² / SNR: ½ · 0.02 · (λ_clean − λ_noisy)
+    erring = patient(error=lambda x0, level: x0 + 0.1 / level.snr.sqrt().to(x0))
+    levels = RUN.levels()[:-1]
+    span = float(levels[-1].log_snr - levels[0].log_snr)
+    assert learned.levels(erring).numbers["nats"] == pytest.approx(0.01 * span, rel=1e-4)
+
+
+def test_the_level_at_which_a_network_is_bad_is_named() -> None:
+    bad = patient(error=lambda x0, level: x0 + 0.5 * (level.log_snr - 3).abs().lt(0.8).to(x0))
+    found = learned.levels(bad)
+    assert found.verdict == "problem" and abs(found.numbers["worst_log_snr"] - 3) < 1
+
+
+def test_without_an_exact_denoiser_the_best_linear_one_is_the_yardstick() -> None:
+    run = Run(data=Shapes(size=16), network=UNet(channels=8, multipliers=(1,), attention=(), blocks=1), schedule=Flow())
+
+    class Linear(nn.Module):
+        classes = 0
+
+        def __init__(self, gain: float) -> None:
+            super().__init__()
+            self.gain, self.weight = gain, nn.Parameter(torch.ones(1))
+
+        def forward(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
+            return (self.gain * level.alpha / (level.alpha**2 + level.sigma**2)).to(x) * x
+
+    for gain, verdict in ((1.0, "ok"), (2.0, "problem")):
+        found = learned.levels(patient(run, denoiser=denoiser_of(run, Linear(gain))))
+        assert found.verdict == verdict
+        if gain == 1:
+            assert found.numbers["over_linear"] == pytest.approx(1, rel=0.1)  # the pictures' RMS is 1 on average
+    coupled = RUN.model_copy(update={"training": Training(coupling=OT())})
+    assert learned.levels(patient(coupled)).verdict == "not applicable"
+
+
+def test_an_average_that_lags_is_found(healthy: Patient) -> None:
+    assert learned.average(healthy).verdict == "ok"
+    lagging = patient(error=lambda x0, level: 0.7 * x0, raw=healthy.raw)
+    assert learned.average(lagging).verdict == "problem" and "--weights raw" in learned.average(lagging).fix
+
+
+def test_dead_units_and_broken_weights_are_found() -> None:
+    denoiser = RUN.build().requires_grad_(False)
+    healthy = learned.units(patient(denoiser=denoiser))
+    assert (healthy.verdict, healthy.numbers) == ("ok", {"dead": 0, "units": 32})
+    denoiser.network.hidden[0].bias[:12] = -1e3  # silu is 0 there, for whatever comes
+    found = learned.units(patient(denoiser=denoiser))
+    assert (found.verdict, found.numbers["dead"]) == ("warning", 12)
+    denoiser.network.first.weight[0, 0] = math.nan
+    assert learned.units(patient(denoiser=denoiser)).verdict == "problem"
+
+
+def test_dead_channels_of_a_unet_are_found() -> None:
+    spec = UNet(channels=8, multipliers=(1, 2), attention=(), blocks=1, patch=2)
+    run = Run(data=Shapes(size=16), network=spec, schedule=Flow(), model=Model(target="x0"))
+    denoiser = run.build().requires_grad_(False)
+    dead = [learned.units(patient(run, denoiser=denoiser)).numbers["dead"]]
+    denoiser.network.norm.weight[:6] = 0
+    dead.append(learned.units(patient(run, denoiser=denoiser)).numbers["dead"])
+    assert dead[1] - dead[0] == 6
+
+
+# ── the run's own history ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rows(loss: Any, norm: float = 0.5, validation: tuple[float, ...] = ()) -> list[dict[str, Any]]:
+    told = [{"step": k, "loss": loss(k / 200), "grad_norm": norm, "lr": 1e-3} for k in range(200)]
+    return told + [{"step": 40 * k, "validation": value} for k, value in enumerate(validation)]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "verdict", "fix"),
+    [
+        (rows(lambda u: 1 + math.exp(-20 * u)), "ok", ""),
+        (rows(lambda u: 2 - u), "warning", "Train longer"),
+        (rows(lambda u: 1 + 9 * (int(u * 200) % 25 == 24)), "warning", "Lower it"),
+        (rows(lambda u: 1, norm=5.0), "warning", "Lower it"),
+        (rows(lambda u: 1, validation=(1.0, 0.5, 0.9)), "problem", "Lower it"),
+        (rows(lambda u: 1)[:10], "ok", ""),
+    ],
+)
+def test_a_learning_rate_is_judged_by_the_losses(metrics: Any, verdict: str, fix: str) -> None:
+    found = learned.learning(patient(metrics=metrics))
+    assert (found.verdict, found.fix[: len(fix)]) == (verdict, fix)
+
+
+# ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_start_from_too_little_noise_is_measured() -> None:
+    found = sampled.start(patient(changed(start=0.3)))
+    assert found.verdict == "problem"
+    assert found.numbers["nats"] - 3 * found.numbers["nats_error"] > 0.4  # the data are where the samples are not
+
+
+def test_too_few_steps_are_measured() -> None:
+    found = sampled.steps(patient(changed(steps=3)))
+    assert found.verdict != "ok" and "--steps 12" in found.fix
+    assert "nothing to sample from" in sampled.steps(untrained("shapes", Run(data=Shapes(size=16)))).words
+
+
+def test_samples_too_narrow_or_without_some_modes_are_found(healthy: Patient) -> None:
+    assert sampled.spread(healthy).numbers["width"] == pytest.approx(1, abs=0.03)
+    narrow = sampled.spread(patient(error=lambda x0, level: 0.8 * x0))
+    assert narrow.verdict == "problem" and narrow.numbers["width"] < 0.9
+    some = Gaussians(weights=(1, 1, 1, 1, 1e-9, 1e-9, 1e-9, 1e-9))
+    assert sampled.spread(patient(exact=some.exact())).verdict == "problem"
+
+
+def test_copies_are_found() -> None:
+    run = RUN.model_copy(update={"data": Gaussians(n=200)})
+    copying = sampled.memorisation(patient(run, exact=Empirical(run.data.fixed().x)))
+    assert copying.verdict == "problem" and copying.numbers["nearer"] > 0.9
+    fresh = sampled.memorisation(patient(run))
+    assert fresh.verdict == "ok" and abs(fresh.numbers["z"]) < 4
+    assert sampled.memorisation(patient()).verdict == "not applicable"
+
+
+def test_samples_that_would_take_too_long_are_not_made() -> None:
+    hurried = patient()
+    object.__setattr__(hurried, "seconds", 1e-9)
+    assert "too long" in sampled.steps(hurried).words and sampled.start(hurried).verdict == "ok"
+
+
+def test_points_without_a_density_borrow_that_of_some_of_them() -> None:
+    class Unknown(Gaussians):
+        def exact(self) -> ExactDenoiser:
+            from toydiff.errors import ToydiffError
+
+            raise ToydiffError("not known")
+
+        def draw(self, n: int, generator: torch.Generator) -> Batch:
+            return Batch(super().draw(n, generator).x, None)
+
+    stood_in = untrained("unknown", RUN.model_copy(update={"data": Unknown()}))
+    assert stood_in.model.denoiser.memorises and not stood_in.trained
+    assert learned.levels(stood_in).verdict == "not applicable"
+
+
+# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_parts_of_a_step_are_timed() -> None:
+    found = timing.speed(RUN, seconds=0.05)
+    parts = [found.numbers[f"{part}_ms"] for part in ("data", "forward", "backward", "optimizer", "average")]
+    assert min(parts) > 0 and sum(parts) == pytest.approx(found.numbers["step_ms"])
+    assert found.verdict == "ok"  # 1,000 steps of this are soon done
+
+
+@pytest.mark.parametrize(
+    ("data", "growth", "steps", "verdict", "advice"),
+    [
+        (0.001, 1.1, 1_000_000, "warning", "--batch-size"),
+        (0.010, 2.0, 1_000_000, "warning", "--samples"),
+        (0.001, 2.0, 1_000_000, "ok", ""),
+        (0.010, 1.1, 1000, "ok", ""),
+    ],
+)
+def test_what_takes_the_time_of_a_long_run_is_said(
+    data: float, growth: float, steps: int, verdict: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed(run: Run, batch_size: int, seconds: float) -> dict[str, float]:
+        times = 1 if batch_size == 64 else growth
+        return {"data": data * times, "forward": 0.005 * times, "backward": 0.005 * times}
+
+    monkeypatch.setattr(timing, "_timed", timed)
+    found = timing.speed(RUN.model_copy(update={"training": Training(steps=steps, batch_size=64)}))
+    assert found.verdict == verdict and advice in found.fix
