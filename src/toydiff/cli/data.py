@@ -229,7 +229,8 @@ def row_a_class(data: Data, generator: Generator) -> Batch:
     """Return images class by class, as many of each as there are of the rarest among some draws, up to ten."""
     import torch
 
-    batch = data.draw(64 * len(data.label_names), generator)
+    n = 64 * len(data.label_names)
+    batch = data.draw(min(n, data.available or n), generator)  # nothing twice
     assert batch.label is not None
     there = [(batch.label == k).nonzero()[:, 0] for k in range(len(data.label_names))]
     fewest = min(IN_A_ROW, *(len(rows) for rows in there if len(rows)))
