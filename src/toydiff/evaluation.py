@@ -14,10 +14,12 @@ import torch
 
 from toydiff import __version__
 from toydiff.data import Batch, Data
+from toydiff.data.shapes import Shapes
 from toydiff.errors import ToydiffError
 from toydiff.files import write_text
 from toydiff.metrics.planar import PointMeasures
 from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, remark
+from toydiff.metrics.shapes import ShapeMeasures
 from toydiff.runs import Loaded
 from toydiff.runs.loaded import BATCH
 from toydiff.training import streams
@@ -120,6 +122,8 @@ def class_of(loaded: Loaded, label: str | int | None) -> int | None:
 @lru_cache(maxsize=8)
 def measures_for(data: Data, conditional: bool, label: int | None) -> Measures:
     """Return what there is to measure of such data; ToydiffError for data that nobody knows how to judge."""
+    if isinstance(data, Shapes):
+        return ShapeMeasures(data, conditional=conditional, label=label)
     if data.pictorial:
         raise ToydiffError(f"nothing is measured of images such as `{data.kind}` yet", "Look at them: toydiff sample.")
     return PointMeasures(data, conditional=conditional, label=label)

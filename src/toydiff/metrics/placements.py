@@ -57,7 +57,7 @@ class Placements(NamedTuple):
     """Shapes on a picture of `size` rows."""
 
     bits: Bits
-    """Their pixels, (size / 2, K): two rows in each number."""
+    """Their pixels, (⌈size / 2⌉, K): two rows in each number."""
     kind: Whole
     """Their places in `KINDS`, (K,)."""
     weight: NDArray[np.float64]
@@ -69,14 +69,14 @@ class Placements(NamedTuple):
 
 
 def pack(white: NDArray[np.bool_]) -> Bits:
-    """Return a picture (size, size), size even and at most 32, as bits (size / 2, 1)."""
+    """Return a picture (size, size), at most 32 a side, as bits (⌈size / 2⌉, 1)."""
     ones = np.uint64(1) << np.arange(len(white), dtype=np.uint64)
     return _joined((white * ones).sum(1, dtype=np.uint64)[:, None])
 
 
 def unpack(bits: Bits, size: int) -> NDArray[np.bool_]:
-    """Return the pictures (K, size, size) of bits (size / 2, K)."""
-    rows = np.stack([bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)], 1).reshape(size, -1).T
+    """Return the pictures (K, size, size) of bits (⌈size / 2⌉, K)."""
+    rows = np.stack([bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)], 1).reshape(2 * len(bits), -1)[:size].T
     return (rows[..., None] >> np.arange(size, dtype=np.uint64)) & np.uint64(1) == 1
 
 
@@ -103,7 +103,9 @@ def covering(pixel: tuple[int, int], white: NDArray[np.bool_], most: int) -> Pla
     line = forms.kind[found] == KINDS.index("line")
     whole = ((corner >= 0) & (corner + forms.extent[found] <= size)).all(-1)
     starts = corner[:, None] + forms.starts[found]
-    legal = np.where(line, ((starts >= 0) & (starts < size)).all(-1).any(-1), whole) & (~forms.rounded[found] | (x == 0))
+    legal = np.where(line, ((starts >= 0) & (starts < size)).all(-1).any(-1), whole) & (
+        ~forms.rounded[found] | (x == 0)
+    )
     found, corner = found[legal], corner[legal]
 
     rows = np.zeros((size, len(found)), dtype=np.uint64)
@@ -212,4 +214,5 @@ def _painted(size: int) -> Iterator[tuple[str, Whole, Whole, Whole, Whole, float
 
 def _joined(rows: Bits) -> Bits:
     """Return rows (size, K), of at most 32 bits each, two in each number."""
+    rows = np.pad(rows, ((0, len(rows) % 2), (0, 0)))
     return rows[0::2] | (rows[1::2] << np.uint64(32))

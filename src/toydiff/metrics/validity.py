@@ -16,9 +16,10 @@ from toydiff.metrics.placements import Bits, Placements, Whole, count, covering,
 Shapes: TypeAlias = tuple[tuple[int, Bits], ...]
 """The kind and the pixels of each."""
 
-WEIGHTS = (4, 2)
 BRANCHES = 24
 """Shapes that are tried on a pixel when some pixels may differ: those that add most to what is covered."""
+THIN = ((0.25, 4), (0.5, 2))
+"""What this share of the pixels, those with the least white around them, count more: they are the hardest to cover."""
 
 
 class Explanation(NamedTuple):
@@ -35,10 +36,10 @@ class Explanation(NamedTuple):
 def explain(x: Tensor, most: int = 3, within: int = 4) -> list[Explanation]:
     """Return the union of at most `most` shapes nearest to each picture x > 0, if it differs in `within` pixels or less.
 
-    x is (N, 1, size, size), size even and at most 32. An exact union is always found, with the fewest shapes. Beyond
-    that, every pixel in turn that none of the shapes covers yet is left black or given a shape that covers it; of these
-    only those that add most are tried, so that a distance above 0 is an upper bound, which is rarely too high. A picture
-    without a white pixel is no union: its distance is its area.
+    x is (N, 1, size, size), at most 32 a side. An exact union is always found, with as few shapes as will do. Failing
+    that, shapes are tried on the open pixel that fewest should lie on and on its neighbours, as many as it takes for one
+    of them to be covered; a shape is left out if another covers the same and spills no more, and of the rest only those
+    that add most are tried. A distance above 0 is thus an upper bound. A picture without a white pixel is no union.
     """
     return [_Search(white, most).explain(within) for white in (x[:, 0] > 0).cpu().numpy()]
 
@@ -57,8 +58,8 @@ class _Search:
             top, bottom, left, right = y + 4 - k, y + 5 + k, x + 4 - k, x + 5 + k
             around += total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
         self.pixels = np.stack([y, x], 1)[np.argsort(around, kind="stable")]
-        thin = np.zeros((2, *white.shape), dtype=bool)
-        for k, share in enumerate((0.25, 0.5)):
+        thin = np.zeros((len(THIN), *white.shape), dtype=bool)
+        for k, (share, _) in enumerate(THIN):
             thin[k][tuple(self.pixels[: int(share * len(y))].T)] = True
         self.thin = [pack(part) for part in thin]
         self.known: dict[tuple[int, bytes], Placements] = {}
@@ -66,9 +67,7 @@ class _Search:
     def explain(self, within: int) -> Explanation:
         nothing: Bits = np.zeros_like(self.bits)
         self.best, self.chosen = within + 1, ()
-        if not len(self.pixels):
-            self.best = within + 1
-        elif not self._exactly():
+        if len(self.pixels) and not self._exactly():
             for nearer in sorted({1, 2, within}):  # what lies nearer is found more surely among fewer shapes
                 if 0 < nearer <= within and nearer < self.best:
                     self._cover(self.bits, nothing, self.most, (), nearer)
@@ -79,10 +78,7 @@ class _Search:
     def _exactly(self) -> bool:
         """Look for shapes whose union is the picture, as few as possible."""
         nothing = np.zeros_like(self.bits)
-        for shapes in range(1, self.most + 1):
-            if self._cover(self.bits, nothing, shapes, (), 0):
-                return True
-        return False
+        return any(self._cover(self.bits, nothing, shapes, (), 0) for shapes in range(1, self.most + 1))
 
     def _cover(self, rest: Bits, spilt: Bits, shapes: int, before: Shapes, within: int) -> bool:
         """Look for `shapes` more that cover `rest` in all but `within` pixels, those `spilt` included; say if exact."""
@@ -102,16 +98,15 @@ class _Search:
                 self.best, self.chosen = int(total[best]), (*before, _shape(found, best))
             return self.best == 0
         keep = np.flatnonzero(cost - spent <= budget)
-        if within:
-            value = gain - cost + sum(WEIGHTS[k] * count(new & part) for k, part in enumerate(self.thin))
-        else:
-            value = gain
+        value = gain - cost
+        for part, (_, more) in zip(self.thin, THIN, strict=True):
+            value = value + more * count(new & part)
         tried = _undominated(new, cost, value, keep, BRANCHES if within else None)
         if shapes == 2 and within == 0:
             return self._pair(rest, found.of(tried), before)
         for k in tried:
-            more = (*before, _shape(found, k))
-            if self._cover(rest & ~found.bits[:, k, None], spills[:, k, None], shapes - 1, more, within):
+            chosen = (*before, _shape(found, k))
+            if self._cover(rest & ~found.bits[:, k, None], spills[:, k, None], shapes - 1, chosen, within):
                 return True
         return False
 
@@ -145,7 +140,8 @@ class _Search:
             if len(pixels) == 1:
                 found = covering(pixels[0], self.white, within)
                 if within == 0:
-                    found = found.of(_undominated(found.bits, np.zeros_like(found.kind), count(found.bits), np.arange(len(found.kind))))
+                    area = count(found.bits)
+                    found = found.of(_undominated(found.bits, np.zeros_like(area), area, np.arange(len(area))))
                 self.known[key] = found
             else:
                 lists = [self._on([pixel], within) for pixel in pixels]
@@ -165,7 +161,7 @@ def _shape(found: Placements, k: int) -> tuple[int, Bits]:
 def _undominated(new: Bits, cost: Whole, value: Whole, keep: Whole, most: int | None = None) -> Whole:
     """Return those of the shapes `keep` for which there is none that covers all they do and more, and spills no more.
 
-    `most` of them at most: those that add most.
+    `most` of them at most: those of the highest value.
     """
     keep = keep[np.lexsort((cost[keep], -value[keep]))]
     new, cost, chosen = new[:, keep], cost[keep], []
