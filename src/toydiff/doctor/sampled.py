@@ -111,7 +111,7 @@ def memorisation(patient: Patient) -> Finding:
     numbers = {"nearer": nearer, "z": (nearer - 0.5) / error, "n": len(training)}
     verdict = graded(nearer - 3 * error, 0.6, 0.8)
     said = (
-        f"a sample lies nearer to the {len(training):,} training data than a held-out one in {nearer:.0%} ± {error:.0%} "
+        f"a sample lies nearer to the {len(training):,} training data than held-out ones in {nearer:.0%} ± {error:.0%} "
         "of pairs (new data 50 %, copies 100 %)"
     )
     fix = "More data (--samples), fewer steps, or a smaller network." if verdict != "ok" else ""
