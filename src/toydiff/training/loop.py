@@ -221,9 +221,7 @@ def _update(
     return loss, norm
 
 
-def _backward(
-    model: nn.Module, batch: TrainingBatch, training: Training, world: World
-) -> tuple[Tensor, Tensor, Level]:
+def _backward(model: nn.Module, batch: TrainingBatch, training: Training, world: World) -> tuple[Tensor, Tensor, Level]:
     """Compute the gradient of the batch's mean loss; return the losses (B,) of this rank, the mean, and the levels."""
     model.zero_grad(set_to_none=True)
     size, rows = len(batch.x0), world.part(len(batch.x0))
