@@ -64,6 +64,10 @@ class Record(Spec):
     keep_last: int | None = Field(None, ge=1)
     """Of those, keep the newest ones only; an older one goes when so many newer ones have been read and are whole."""
 
+    def keeps(self, step: int) -> bool:
+        """Whether there is a step-N.pt of that step."""
+        return step in self.keep or (self.keep_every is not None and step % self.keep_every == 0)
+
 
 class Run(Spec):
     """An experiment: data, schedule, network, model, training, sampling, record, and the seed of it all."""
