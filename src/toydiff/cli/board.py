@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,14 @@ class Board:
         from toydiff.viz.style import pixels
 
         for tag, picture in pictures.items():
-            self._writer.add_image(tag, pixels(picture), step, dataformats="HWC")
+            with suppress(OSError):
+                self._writer.add_image(tag, pixels(picture), step, dataformats="HWC")
 
     def _scalar(self, tag: str, value: float, step: int) -> None:
-        self._writer.add_scalar(tag, value, step)
+        with suppress(OSError):  # a full disk costs the board its rows, not the run
+            self._writer.add_scalar(tag, value, step)
 
     def close(self) -> None:
         """Flush and close."""
-        self._writer.close()
+        with suppress(OSError):
+            self._writer.close()

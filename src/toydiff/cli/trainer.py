@@ -317,4 +317,4 @@ class Trainer:
         with self._attempt(name, "training goes on without it"):
             text = {"toydiff": f"{self.folder.name}, step {step.step}"}
             save_png(self.folder / name, next(iter(pictures.values())), text)
-        self.board.pictures(step.step, pictures)
+            self.board.pictures(step.step, pictures)
