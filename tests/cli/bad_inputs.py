@@ -22,7 +22,9 @@ import torch
 from PIL import Image
 
 from toydiff import checkpoint as checkpoints
-from toydiff.names import DATA_KINDS, preset_names
+from toydiff.names import DATA_KINDS, EXAMPLES, FILE_KINDS, preset_names
+
+from . import bad_data
 
 
 class Row(NamedTuple):
@@ -181,6 +183,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "unknown.toml": lambda good: b"[training]\nstepz = 3\n[data]\nkind = 'moon'\n",
     "hostile.toml": lambda good: b'[training]\n"\\u001b[31m[red]" = 1\n',
     "schedule.toml": lambda good: b"schedule = 3\n",
+    **{name: (lambda good, content=content: content) for name, content in bad_data.FILES.items()},
 }
 
 
@@ -193,12 +196,14 @@ def make(fixture: str, here: Path, trained: Path) -> None:
         elif name == "run":
             shutil.copytree(trained / "runs", here / "runs")
         else:
+            (here / name).parent.mkdir(parents=True, exist_ok=True)
             (here / name).write_bytes(FILES[name](good))
 
 
 LONG = "n" * 300
 PRESETS = f"Known: {', '.join(preset_names())}"
-DATA = f"Known: {', '.join(sorted(DATA_KINDS))}"
+DATA = f"Known: {', '.join(sorted([*DATA_KINDS, *(f'{kind}:{EXAMPLES[kind]}' for kind in FILE_KINDS)]))}"
+KINDS = f"Known: {', '.join(sorted([*DATA_KINDS, *FILE_KINDS]))}"
 
 COMMANDS = [
     Row("trian swissroll", "", 2, "No such command 'trian' | Did you mean 'train'?"),
@@ -282,7 +287,7 @@ CONFIGURATION = [
         "train moons --set sampling.sampler.kind=heum", "", 2, "unknown kind `heum`. Did you mean `heun`? | ddim, ddpm"
     ),
     Row("train moons --set schedule.kind=cosin", "", 2, "unknown kind `cosin`. Did you mean `cosine`? | flow, linear"),
-    Row("train moons --set data.kind=moon", "", 2, f"data.kind: unknown kind `moon`. Did you mean `moons`? {DATA}"),
+    Row("train moons --set data.kind=moon", "", 2, f"data.kind: unknown kind `moon`. Did you mean `moons`? {KINDS}"),
     Row("train moons --set data.kind=3", "", 2, "data.kind = 3: a kind is a name"),
     Row("train moons --set data.kind=[1]", "", 2, "data.kind = [1]: a kind is a name"),
     Row("train moons --set data=moons", "", 2, "data is a table, not a value: set one of data.kind"),
@@ -885,6 +890,7 @@ ROWS = [
     *CHECKPOINTS,
     *NAMES,
     *DOWNLOADS,
+    *(Row(*row) for row in bad_data.ROWS),
     *OUTPUTS,
     *SAMPLING,
     *EVALUATING,

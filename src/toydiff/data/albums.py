@@ -62,15 +62,20 @@ def _samples(array: NDArray[Any], name: str) -> torch.Tensor:
         raise ToydiffError(f"{name}: number {wrong[0].tolist()} is not finite", _MEND)
     if array.ndim == 2:
         return torch.from_numpy(array.astype(np.float32))
+    given = array.shape
     if array.ndim == 3:
         array = array[..., None]
     if array.shape[3] not in (1, 3, 4):
         array = array.transpose(0, 2, 3, 1)
     _, height, width, channels = array.shape
-    if channels not in (1, 3, 4) or min(height, width) < SMALLEST or max(height, width) > 4096:
+    if channels not in (1, 3, 4):
         raise ToydiffError(
-            f"{name}: images of {height} × {width} pixels and {channels} channels",
-            f"Images have 1 or 3 channels (4 with transparency), and {SMALLEST} pixels across and up at least.",
+            f"{name} has shape {given}: none of that is 1 or 3 channels",
+            "Images are (N, H, W, 3) or (N, 3, H, W), say.",
+        )
+    if min(height, width) < SMALLEST or max(height, width) > 4096:
+        raise ToydiffError(
+            f"{name}: images of {height} × {width} pixels", f"They have from {SMALLEST} to 4096 across and up."
         )
     if array.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(opaque(array).transpose(0, 3, 1, 2)))
