@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -182,7 +183,8 @@ def test_long_values_are_cut() -> None:
 def test_presets_are_valid_short_and_survive_being_written(preset: str) -> None:
     lines = preset_path(preset).read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 25 and max(map(len, lines)) <= 120 and lines[0].startswith("# ")
-    run = resolve(configuration_layers(preset, None, [], {})).run
+    own = [f"data.path={Path(__file__).parents[1] / 'docs' / 'swissroll.png'}"] if preset == "picture" else []
+    run = resolve(configuration_layers(preset, None, own, {})).run
     assert resolve([table_layer("file", tomllib.loads(to_toml(run)))]).run == run
 
 
