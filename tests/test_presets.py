@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from PIL import Image
 
 from toydiff.cli.configure import configuration_layers
 from toydiff.layers import resolve
@@ -18,8 +19,12 @@ FEW = (
 
 @pytest.mark.parametrize("preset", preset_names())
 @pytest.mark.usefixtures("official")
-def test_every_preset_trains_and_samples(preset):
-    run = resolve(configuration_layers(preset, None, [*FEW], {})).run
+def test_every_preset_trains_and_samples(preset, tmp_path):
+    more = [*FEW]
+    if preset == "picture":  # which needs one
+        Image.new("L", (8, 8)).save(tmp_path / "logo.png")
+        more.append(f"data.path={tmp_path / 'logo.png'}")
+    run = resolve(configuration_layers(preset, None, more, {})).run
     *_, last = fit(run.build(), run.data, run.training, seed=run.seed)
     assert math.isfinite(float(last.loss)) and last.step == 2
     model = Loaded(preset, Found("checkpoint", preset, ""), run, last.ema, last.ema.shift, float(last.ema.scale))

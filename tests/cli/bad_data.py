@@ -86,7 +86,7 @@ FILES: dict[str, bytes] = {
     "five.npz": npz(images=np.zeros((9, 8, 8, 5), np.uint8)),
     "pixel.npz": npz(images=np.zeros((9, 1, 1), np.uint8)),
     "range.npz": npz(images=BYTES - 300.0),
-    "nan.npz": npz(images=np.where(BYTES == BYTES[1, 2, 3], np.nan, BYTES / 255)),
+    "nan.npz": npz(images=np.where(BYTES[1, 2, 3] == BYTES, np.nan, BYTES / 255)),
     "same.npz": npz(images=np.repeat(BYTES[:1], 9, 0)),
     "fewer.npz": npz(images=BYTES, labels=np.arange(5)),
     "minus.npz": npz(images=BYTES, labels=np.array([0, 1, 2, -1] * 3)),

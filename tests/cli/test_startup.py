@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from toydiff.data import AnyData
-from toydiff.names import DATA_KINDS
+from toydiff.names import DATA_KINDS, FILE_KINDS
 from toydiff.spec import kinds
 
 SLOW = {"torch", "matplotlib", "tensorboard", "scipy", "av", "PIL"}
@@ -80,4 +80,4 @@ def test_the_look_at_what_is_loaded_can_fail(tmp_path: Path) -> None:
 
 
 def test_the_data_sets_known_without_torch_are_those_there_are() -> None:
-    assert tuple(kinds(AnyData)) == DATA_KINDS
+    assert tuple(kinds(AnyData)) == (*DATA_KINDS, *FILE_KINDS)
