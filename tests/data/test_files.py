@@ -158,7 +158,7 @@ def test_a_split_in_the_file_is_kept() -> None:
     np.savez("s.npz", x=images, label=np.arange(30) % 2, split=split)
     data = Npz(path="s.npz", names=("even", "odd"))
     assert (data.count, data.label_names) == (24, ("even", "odd"))
-    assert rows(data.held_out(99, generator()).x) == rows(torch.tensor(images[split][:, None] / 127.5 - 1).float())
+    assert rows(data.held_out(99, generator()).x) == rows(torch.tensor(images[split][:, None]).float() / 127.5 - 1)
     assert len(data.fixed().x) == 24
 
 
