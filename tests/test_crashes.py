@@ -70,8 +70,8 @@ def child(folder, how, when, wait):
     os.fsync, os.replace = counted(os.fsync), counted(os.replace)
     files.open = lambda *a, **k: Traced(builtins.open(*a, **k))
     if wait:
-        signal.setitimer(signal.ITIMER_REAL, wait)
         signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        signal.setitimer(signal.ITIMER_REAL, wait)
     try:
         for step in range(3, 4 if not wait else 10**6):
             save(folder, step)

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from toydiff.data import AnyData, SwissRoll
 from toydiff.denoiser import Denoiser, Target, unlearnable
-from toydiff.errors import ConfigurationError
+from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.metrics.measures import kind_of
 from toydiff.networks import MLP, AnyNetwork, UNet
 from toydiff.samplers import AnySampler, Heun, Sampler, noise_levels
 from toydiff.schedules import AnySchedule, Cosine, Level
@@ -54,12 +55,18 @@ class Record(Spec):
     sample_every: int = Field(2000, ge=1)
     validation: int = Field(4096, ge=10, le=1_000_000)
     """Held-out data in the validation loss."""
+    evaluate_every: int | None = Field(None, ge=1)
+    """Measure samples against held-out data every so many steps; none: never, 2,000 points take half a second."""
     keep: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Steps whose checkpoint is kept for ever, as step-N.pt."""
     keep_every: int | None = Field(None, ge=1)
     """Keep a checkpoint every so many steps, as step-N.pt."""
     keep_last: int | None = Field(None, ge=1)
     """Of those, keep the newest ones only; an older one goes when so many newer ones have been read and are whole."""
+
+    def keeps(self, step: int) -> bool:
+        """Whether there is a step-N.pt of that step."""
+        return step in self.keep or (self.keep_every is not None and step % self.keep_every == 0)
 
 
 class Run(Spec):
@@ -108,6 +115,11 @@ class Run(Spec):
                 f"sampling.steps: {self.sampling.steps} of `{self.sampling.sampler.kind}` would be nothing but "
                 f"Euler's. Take at least {fewest}, or the sampler `euler`."
             )
+        if self.record.evaluate_every is not None:
+            try:
+                kind_of(self.data)
+            except ToydiffError as error:
+                problems.append(f"record.evaluate_every: {error.message}. {error.hint}")
         try:
             self.training.total_steps(self.data.count)
         except ConfigurationError as error:

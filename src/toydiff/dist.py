@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from toydiff.errors import Elsewhere, ToydiffError, shown
@@ -168,11 +169,11 @@ def joined(rank: int, size: int, device: str, seconds: float) -> Iterator[World]
     patience, cuda = timedelta(seconds=seconds), device.startswith("cuda")
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
-        store, _, _ = next(iter(dist.rendezvous("env://", rank, size, timeout=patience)))
+        store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=patience)))
         store.set_timeout(patience)
         if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
             # torchrun's own store outlives a restart: the next attempt would find the addresses of the last one in it
-            store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+            store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)  # type: ignore[attr-defined]
         if cuda:
             torch.cuda.set_device(device)
         # NCCL ends the process when it waits too long: Gloo, which only raises, comes first

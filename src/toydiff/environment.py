@@ -25,8 +25,8 @@ def settle_threads(parameters: int, device: str) -> None:
         torch.set_num_threads(1)
 
 
-def environment(device: str) -> dict[str, Any]:
-    """Return what bit-exact resume depends on: device, threads, and the versions of everything that computes."""
+def environment(device: str, world_size: int = 1) -> dict[str, Any]:
+    """Return what bit-exact resume depends on: device, threads, ranks, and the versions of everything that computes."""
     return {
         "toydiff": __version__,
         "torch": torch.__version__,
@@ -35,6 +35,7 @@ def environment(device: str) -> dict[str, Any]:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         "threads": torch.get_num_threads(),
+        "world_size": world_size,
     }
 
 

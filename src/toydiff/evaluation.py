@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from toydiff import __version__
 from toydiff.data import Batch, Data
 from toydiff.errors import ToydiffError
 from toydiff.files import write_text
-from toydiff.metrics.planar import PointMeasures
+from toydiff.metrics.measures import measures_for
 from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, remark
 from toydiff.runs import Loaded
 from toydiff.runs.loaded import BATCH
@@ -74,7 +73,7 @@ def divergence(
 
     The model's density is that of its probability-flow ODE, whatever samples from it, without guidance; a model of
     classes is asked for each x's own. The ODE is solved with `steps` steps and with twice as many, and what this
-    changes is said. The floor is 0, with the standard error for its spread.
+    changes is said. The floor is 0; its spread is the standard error together with that change.
     """
     name, data, chosen = "KL(data‖model)", loaded.data, class_of(loaded, label)
     try:
@@ -94,17 +93,17 @@ def divergence(
         models = [loaded.log_prob(x[rows], to_model, steps=k * steps).double() for k in (1, 2)]
         ratios.append(truth - torch.stack(models))
     coarse, fine = torch.cat(ratios, 1)
-    mean, se = float(fine.mean()), float(fine.std()) / math.sqrt(n)
-    note = f"{2 * steps} steps of the ODE instead of {steps} change it by {mean - float(coarse.mean()):+.1g}"
-    return Score(name, KL, (mean,), (mean - 1.96 * se, mean + 1.96 * se), Floor(0.0, se), note)
+    mean, se, change = float(fine.mean()), float(fine.std()) / math.sqrt(n), float((fine - coarse).mean())
+    note = f"{2 * steps} steps of the ODE instead of {steps} change it by {change:+.1g}; the standard error is {se:.1g}"
+    half = math.hypot(1.96 * se, change)
+    return Score(name, KL, (mean,), (mean - half, mean + half), Floor(0.0, math.hypot(se, change)), note)
 
 
 def track(loaded: Loaded, seed: int) -> dict[str, float]:
     """Return the quick scores of a model in training, the same noise and real data at every call."""
     measures = measures_for(loaded.data, loaded.conditional, None)
-    return measures.quick(
-        loaded.sample(measures.few, seed=seed), real(loaded.data, measures.few, seed, "evaluate", 0, None)
-    )
+    n = measures.few
+    return measures.quick(loaded.sample(n, seed=seed), real(loaded.data, n, seed, "evaluate", 0, None))
 
 
 def class_of(loaded: Loaded, label: str | int | None) -> int | None:
@@ -115,14 +114,6 @@ def class_of(loaded: Loaded, label: str | int | None) -> int | None:
     if label is None or loaded.labels(label, torch.zeros(1, dtype=torch.int64)) is None or str(label) == "none":
         return None
     return loaded.data.label_of(label)
-
-
-@lru_cache(maxsize=8)
-def measures_for(data: Data, conditional: bool, label: int | None) -> Measures:
-    """Return what there is to measure of such data; ToydiffError for data that nobody knows how to judge."""
-    if data.pictorial:
-        raise ToydiffError(f"nothing is measured of images such as `{data.kind}` yet", "Look at them: toydiff sample.")
-    return PointMeasures(data, conditional=conditional, label=label)
 
 
 def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None) -> Batch:

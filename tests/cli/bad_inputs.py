@@ -181,6 +181,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "digits.toml": lambda good: b"seed = " + b"1" * 5000,
     "deep.toml": lambda good: b"[" + b".".join([b"a"] * 5000) + b"]\nb = 1\n",
     "unknown.toml": lambda good: b"[training]\nstepz = 3\n[data]\nkind = 'moon'\n",
+    "hostile.toml": lambda good: b'[training]\n"\\u001b[31m[red]" = 1\n',
     "schedule.toml": lambda good: b"schedule = 3\n",
     **{name: (lambda good, content=content: content) for name, content in bad_data.FILES.items()},
 }
@@ -258,6 +259,10 @@ TRAIN = [
     Row("train moons --name tiny", "run", 2, "the run runs/tiny exists | --resume"),
     Row("train moons --name tiny --resume", "run", 2, "was started with another configuration | toydiff resume tiny"),
     Row("train moons --name ../up", "", 2, "`../up` is no name for a run"),
+    Row("train moons --name '🌀 x'", "", 2, "`🌀 x` is no name for a run"),
+    Row("train moons --runs-dir '[red]/\x1b[31m' --name 'a/b'", "", 2, "`a/b` is no name for a run"),
+    Row("train moons --config '[red]\x1b[31m.toml'", "", 1, r"[red]\x1b[31m.toml is not there"),
+    Row("train --config hostile.toml", "hostile.toml", 2, r"training.\x1b[31m[red]: unknown key"),
     Row("train moons --name .hidden", "", 2, "`.hidden` is no name for a run"),
     Row("train moons --name x.pt", "", 2, "`x.pt` is no name for a run"),
     Row("train moons --name ''", "", 2, "`` is no name for a run"),
@@ -741,6 +746,46 @@ SAMPLING = [
     Row("data stats moons --set nonsense", "", 2, "`--set nonsense` is not an assignment"),
 ]
 
+E = "evaluate tiny"
+EVALUATING = [
+    Row("evaluate", "", 2, "which one? | a run, a preset"),
+    Row("evaluate nosuch", "run", 2, "`nosuch` is neither a path, a run nor a preset"),
+    Row("evaluate moons", "", 1, "the preset moons has neither a run | toydiff train moons"),
+    Row("evaluate data:moons", "", 2, "`data:moons` is a data set, not a model | exact:moons"),
+    Row("evaluate text.pt", "text.pt", 1, "text.pt is not a usable checkpoint"),
+    Row("evaluate broken.pt -n 20", "run broken.pt", 1, "not finite on the way to Level(t= | --weights raw"),
+    Row(f"{E} -n 1", "run", 2, "1 samples in a draw | -n takes from 20 to 20,000"),
+    Row(f"{E} -n -5", "run", 2, "-5 samples in a draw"),
+    Row(f"{E} -n 99999999", "run", 2, "99,999,999 samples in a draw"),
+    Row(f"{E} -n nan", "run", 2, "Invalid value for '-n' | integer"),
+    Row(f"{E} --draws 1", "run", 2, "Invalid value for '--draws'"),
+    Row(f"{E} --draws 11", "run", 2, "Invalid value for '--draws'"),
+    Row(f"{E} --seed 0-63", "run", 2, "`--seed 0-63`: draws follow one another from one seed | --seed 7"),
+    Row(f"{E} --seed x", "run", 2, "`--seed x` is neither a seed nor a range"),
+    Row(f"{E} --seed -3", "run", 2, "`--seed -3` is neither"),
+    Row(f"{E} --sampler ddi", "run", 2, "unknown kind `ddi`. Did you mean `ddim`?"),
+    Row(f"{E} --label 9", "run", 2, "unknown label `9` | Known: lower, none, upper"),
+    Row("evaluate plain --label 1", "run", 2, "`plain` knows no labels"),
+    Row("evaluate plain --guidance 2", "run", 2, "`plain` cannot be guided"),
+    Row(f"{E} --guidance nan", "run", 2, "nan is no scale of guidance"),
+    Row(f"{E} --guidance 2 --label none", "run", 2, "--guidance leads towards a class, and there is none"),
+    Row(f"{E} --weights best", "run", 2, "unknown weights `best` | ema, raw"),
+    Row(f"{E} --clip 1,-1", "run", 2, "`--clip 1,-1` is not a range"),
+    Row(f"{E} --device cuda:99", "run", 2, "there is no device `cuda:99` here"),
+    Row(f"{E} --set training.steps=3", "run", 2, "only its sampling can be set now"),
+    Row(f"{E} --compare ddim:10", "run", 2, "`--compare ddim:10` does not name two different samplers | ddpm:1000"),
+    Row(f"{E} --compare ''", "run", 2, "`--compare ` does not name two different samplers"),
+    Row(f"{E} --compare ddim:10,ddim:10", "run", 2, "does not name two different samplers"),
+    Row(f"{E} --compare ddim:10,", "run", 2, "`--compare ddim:10,`: a sampler has no name"),
+    Row(f"{E} --compare ddim:10,heun:x", "run", 2, "`--sampler heun:x` is not a sampler"),
+    Row(f"{E} --compare ddim:10,huen:5", "run", 2, "unknown kind `huen`. Did you mean `heun`?"),
+    Row(f"{E} --compare ddim:10,heun:0", "run", 2, "`--sampler heun:0` is not a sampler"),
+    Row(f"{E} --compare ddim,heun --steps 5", "run", 2, "--compare names the samplers itself | Leave out"),
+    Row("evaluate exact:shapes@9", "", 1, "nothing is measured of images such as `shapes` yet"),
+    Row("train moons --set record.evaluate_every=0", "", 2, "record.evaluate_every = 0"),
+    Row("train shapes32 --set record.evaluate_every=5", "", 2, "record.evaluate_every: nothing is measured of images"),
+]
+
 X = "sample tiny -o x.png"
 EDITING = [
     Row(f"{X} --guidance-interval 1,2", "run", 2, "--guidance-interval without a scale guides nowhere | --guidance 2"),
@@ -848,6 +893,7 @@ ROWS = [
     *(Row(*row) for row in bad_data.ROWS),
     *OUTPUTS,
     *SAMPLING,
+    *EVALUATING,
     *EDITING,
     *EXCHANGE,
 ]

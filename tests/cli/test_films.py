@@ -95,25 +95,30 @@ def test_the_last_frame_is_what_sample_makes(with_kept: Path, toydiff: Toydiff, 
     assert len(shots) == 6
 
 
-def test_an_mp4_shows_the_samples_where_they_are(here: Path, toydiff: Toydiff) -> None:
+@pytest.mark.parametrize("kind", ["mp4", "gif", "webp", "apng"])
+def test_a_film_shows_the_samples_where_they_are(kind: str, here: Path, toydiff: Toydiff) -> None:
     words = ("exact:gaussians@3", "--sampler", "ddim:8")
-    facts = json.loads(
-        toydiff(
-            "animate", *words, "-o", "f.mp4", "-n", "20", "--frames", "9", "--fps", "12", "--size", "401", "--json"
-        ).stdout
-    )
-    with av.open("f.mp4") as file:
-        stream = file.streams.video[0]
-        assert (stream.width, stream.height, float(stream.average_rate)) == (402, 402, facts["fps"]) == (402, 402, 12)
-        pictures = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    more = ("-n", "20", "--frames", "9", "--fps", "12", "--size", "401", "--json")
+    facts = json.loads(toydiff("animate", *words, "-o", f"f.{kind}", *more).stdout)
+    if kind == "mp4":
+        with av.open("f.mp4") as file:
+            stream = file.streams.video[0]
+            assert (stream.width, stream.height, stream.average_rate) == (402, 402, facts["fps"])
+            pictures = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    else:
+        with Image.open(f"f.{kind}") as file:
+            assert file.size == (401, 401)
+            pictures = []
+            for k in range(file.n_frames):
+                file.seek(k)
+                pictures.append(np.asarray(file.convert("RGB")))
     assert len(pictures) == facts["frames"] == 9
     limits = frames.film_limits(load("exact:gaussians@3").data)
     x = samples(toydiff, *words)
     column = ((x[:, 0] - limits[0]) / (limits[1] - limits[0]) * 401).astype(int)
     row = ((limits[3] - x[:, 1]) / (limits[3] - limits[2]) * 401).astype(int)
     assert (pictures[-1][row, column].min(axis=1) < 225).all()
-    first = pictures[0][row, column].min(axis=1) < 225
-    assert first.mean() < 0.5
+    assert (pictures[0][row, column].min(axis=1) < 225).mean() < 0.5
 
 
 def test_arrows_lead_to_what_the_denoiser_sees_in_x_t(here: Path) -> None:

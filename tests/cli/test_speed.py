@@ -95,7 +95,7 @@ class Said(Talk):
 def test_a_long_run_is_foretold(
     seconds: float, max_time: float | None, level: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed, "seconds_a_step", lambda denoiser, run: seconds)
+    monkeypatch.setattr(speed, "seconds_a_step", lambda *_: seconds)
     run = resolve(configuration_layers("shapes32-ddpm", None, [], {})).run
     talk = Said()
     speed.foretell(torch.nn.Linear(1, 1), run, "shapes32-ddpm", talk, 0, max_time)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def test_a_long_run_is_foretold(
 
 
 def test_no_preset_is_advised_where_none_is_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "seconds_a_step", lambda denoiser, run: 5.0)
+    monkeypatch.setattr(speed, "seconds_a_step", lambda *_: 5.0)
     run = resolve(configuration_layers("shapes32", None, [], {})).run
     talk = Said()
     speed.foretell(torch.nn.Linear(1, 1), run, "shapes32", talk, 0, None)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def test_no_preset_is_advised_where_none_is_cheaper(monkeypatch: pytest.MonkeyPa
 
 
 def test_small_networks_and_short_runs_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "seconds_a_step", lambda denoiser, run: pytest.fail("timed"))
+    monkeypatch.setattr(speed, "seconds_a_step", lambda *_: pytest.fail("timed"))
     speed.foretell(Run().build(), Run(), None, Said(), 0, None)
     speed.foretell(run_of(steps=59).build(), run_of(steps=59), None, Said(), 0, None)
 

@@ -78,6 +78,12 @@ def test_a_file_name_that_is_no_text_is_shown_harmlessly(tmp_path: Path) -> None
     assert r"\udcfe\x1b[31m.npz: 2 samples" in done.stdout
 
 
+def test_neither_home_nor_locale_is_needed(tmp_path: Path) -> None:
+    done = shell("env -u HOME -u XDG_CACHE_HOME LC_ALL=C toydiff sample exact:moons -n 2 -o 'ü 🌀.png'", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["ü 🌀.png"]
+
+
 def test_pipes_get_plain_text(tmp_path: Path) -> None:
     done = program("inspect", "samplers", cwd=tmp_path)
     assert "\x1b" not in done.stdout

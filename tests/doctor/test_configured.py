@@ -142,12 +142,14 @@ def test_the_width_that_comes_out_is_that_of_a_hundred_thousand_samples(sampler:
     assert configured.sampler(run).numbers["width"] == pytest.approx(float(last.x.std()), rel=0.01)
 
 
-def test_a_sampler_in_too_few_steps_is_found_and_its_remedy_works() -> None:
-    few = preset("swissroll", "sampling.sampler.kind=ddpm", "sampling.steps=10")
+@pytest.mark.parametrize("kind, steps", [("ddpm", 10), ("euler", 1), ("dpmpp_2m", 3)])
+def test_a_sampler_in_too_few_steps_is_found_and_its_remedy_works(kind: str, steps: int) -> None:
+    sets = (f"sampling.sampler.kind={kind}", f"sampling.steps={steps}")
+    few = preset("swissroll", *sets)
     found = configured.sampler(few)
     assert found.verdict != "ok" and found.fix.startswith("Set sampling.")
     words = found.fix.removeprefix("Set ").partition(": ")[0]
-    mended = preset("swissroll", "sampling.sampler.kind=ddpm", "sampling.steps=10", *words.split(" and "))
+    mended = preset("swissroll", *sets, *words.split(" and "))
     assert configured.sampler(mended).verdict == "ok"
 
 

@@ -170,7 +170,7 @@ def rows(loss: Any, norm: float = 0.5, validation: tuple[float, ...] = ()) -> li
         (rows(lambda u: 1 + math.exp(-20 * u)), "ok", ""),
         (rows(lambda u: 2 - u), "warning", "Train longer"),
         (rows(lambda u: 1 + 9 * (int(u * 200) % 25 == 24)), "warning", "Lower it"),
-        (rows(lambda u: 1, norm=5.0), "warning", "Lower it"),
+        (rows(lambda u: 1, norm=5.0), "warning", "Raise training.clip: half of the gradients are longer than 5."),
         (rows(lambda u: 1, validation=(1.0, 0.5, 0.9)), "problem", "Lower it"),
         (rows(lambda u: 1)[:10], "ok", ""),
     ],
@@ -200,7 +200,9 @@ def test_samples_too_narrow_or_without_some_modes_are_found(healthy: Patient) ->
     narrow = sampled.spread(patient(error=lambda x0, level: 0.8 * x0))
     assert narrow.verdict == "problem" and narrow.numbers["width"] < 0.9
     some = Gaussians(weights=(1, 1, 1, 1, 1e-9, 1e-9, 1e-9, 1e-9))
-    assert sampled.spread(patient(exact=some.exact())).verdict == "problem"
+    half = sampled.spread(patient(exact=some.exact()))
+    assert half.verdict == "problem" and half.numbers["coverage"] == pytest.approx(0.5, abs=0.04)
+    assert half.numbers["coverage_floor"] > 0.9
 
 
 def test_copies_are_found() -> None:

@@ -1,14 +1,27 @@
 """Distances between point sets against closed forms, and floors that hold their own data."""
 
+import itertools
 import math
 
 import pytest
 import torch
+from scipy.stats import kstest, mannwhitneyu
 
-from toydiff.data import Moons
+from toydiff.data import Gaussians, Moons
 from toydiff.errors import ToydiffError
+from toydiff.metrics import points
 from toydiff.metrics.floors import floor
-from toydiff.metrics.points import energy_distance, sliced_w2
+from toydiff.metrics.planar import PointMeasures
+from toydiff.metrics.points import (
+    density_and_coverage,
+    energy_distance,
+    exact_w2,
+    mann_whitney,
+    mmd2,
+    nearest,
+    sliced_w2,
+)
+from toydiff.metrics.scores import copying_p
 
 
 def draw(n, seed, shape=2):
@@ -53,3 +66,68 @@ def test_floor_holds_real_data_and_not_others():
 def test_unequal_sizes_are_refused():
     with pytest.raises(ToydiffError, match="3 and 4"):
         sliced_w2(draw(3, 0), draw(4, 0))
+
+
+def test_exact_w2_of_few_points_by_all_pairings():
+    x, y = draw(6, 0), draw(6, 1)
+    best = min(float((x - y[list(order)]).square().sum(1).mean()) for order in itertools.permutations(range(6)))
+    assert exact_w2(x, y) == pytest.approx(best**0.5)
+
+
+def test_exact_w2_of_gaussians():
+    # N(0, I) and N(0, 9 I) in the plane: √2 · |1 − 3|; a shift of all points is its own length
+    assert exact_w2(draw(600, 0), 3 * draw(600, 1)) == pytest.approx(2 * math.sqrt(2), rel=0.05)
+    assert exact_w2(draw(300, 0), draw(300, 0) + torch.tensor([3.0, 4.0])) == pytest.approx(5)
+    with pytest.raises(ToydiffError, match="3 and 4"):
+        exact_w2(draw(3, 0), draw(4, 0))
+
+
+def test_mmd2_is_unbiased_and_of_gaussians_in_closed_form():
+    values = torch.tensor([mmd2(draw(60, 2 * k), draw(60, 2 * k + 1), 1.0) for k in range(300)])
+    assert abs(values.mean()) < 3 * values.std() / 300**0.5 and (values < 0).any()
+
+    def similarity(m):  # E k(x, y) for x − y ~ N(m, 2)
+        widths = [(2.0 / 2**k) ** 2 for k in range(5)]
+        return sum(math.sqrt(w / (w + 2)) * math.exp(-(m**2) / (2 * (w + 2))) for w in widths) / 5
+
+    found = mmd2(draw(2000, 0, 1), draw(2000, 1, 1) + 1.5, 1.0)
+    assert found == pytest.approx(2 * similarity(0) - 2 * similarity(1.5), rel=0.05)
+
+
+def test_blocks_of_pairs_make_no_difference(monkeypatch):
+    x, y = draw(37, 0), draw(23, 1)
+    whole = energy_distance(x, y), mmd2(x, y, 0.7)
+    monkeypatch.setattr(points, "_PAIRS", 100)
+    assert (energy_distance(x, y), mmd2(x, y, 0.7)) == pytest.approx(whole)
+
+
+def test_density_and_coverage_by_their_definition():
+    x, y, k = draw(60, 0), draw(40, 1), 5
+    radius = torch.cdist(y, y).sort(1).values[:, k]
+    inside = torch.cdist(y, x) <= radius[:, None]
+    density, coverage = density_and_coverage(x, y)
+    assert density == pytest.approx(float(inside.sum()) / (k * 60))
+    assert coverage == pytest.approx(float(inside.any(1).double().mean()))
+    assert density_and_coverage(x + 100, y) == (0, 0)
+    assert density_and_coverage(y, y)[1] == 1
+
+
+def test_mann_whitney_is_scipys_and_its_p_uniform_where_nothing_is_copied():
+    a, b = draw(50, 0, 1).flatten().round(decimals=1), draw(80, 1, 1).flatten().round(decimals=1)  # with ties
+    assert mann_whitney(a, b) == pytest.approx(1 - float(mannwhitneyu(a, b).statistic) / (50 * 80))
+    training, p = draw(100, 0), []
+    for k in range(1, 401):
+        closest = [nearest(draw(100, 2 * k + j), training) for j in (0, 1)]
+        p.append(copying_p([mann_whitney(*closest)], 100))
+    assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_modes_are_weighed_by_the_exact_posterior():
+    data, wrong = Gaussians(), Gaussians(weights=(4, 1, 1, 1, 1, 1, 1, 1e-12))
+    samples = wrong.draw(1000, torch.Generator().manual_seed(0))
+    found = PointMeasures(data, conditional=True)(samples, data.draw(1000, torch.Generator().manual_seed(1)))
+    assert found["mode weights"] == pytest.approx(4 / 10 - 1 / 8, abs=0.05)  # the others lack what the first has
+    assert found["rarest mode"] == pytest.approx(0, abs=0.01)
+    assert found["label agreement"] > 0.99
+    turned = samples._replace(label=(samples.label + 1) % 8)
+    assert PointMeasures(data, conditional=True)(turned, samples)["label agreement"] < 0.01

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from toydiff.errors import ToydiffError
 from toydiff.spec import kinds
 from toydiff.training.optimizers import (
     Adam,
@@ -20,6 +21,7 @@ from toydiff.training.optimizers import (
     CosineRate,
     LinearRate,
     StepRate,
+    restore,
 )
 
 RATES = kinds(AnyRate)
@@ -123,3 +125,26 @@ def test_their_numbers_reach_torch() -> None:
         [group] = spec.build([nn.Parameter(torch.zeros(1))]).param_groups
         assert group["lr"] == 0.1 and group["betas"] == (0.5, 0.7)
         assert group["weight_decay"] == getattr(spec, "weight_decay", 0)
+
+
+def test_moments_of_another_shape_are_refused() -> None:
+    """Fused Adam takes the size of the parameter for the size of its moments, in memory."""
+    network = nn.Linear(3, 2)
+    optimizer = AdamW().build(network.parameters())
+    network(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    restore(AdamW().build(network.parameters()), state)
+    for key, moments in (
+        (0, {"exp_avg": torch.ones(2)}), (1, {"exp_avg_sq": torch.ones(2, dtype=torch.long)}), (0, {"step": 3}),
+        (5, {}), ("0", {}), (0, {"exp_avg": torch.ones(1).expand(2, 4)}),
+    ):  # fmt: skip
+        odd = {
+            "state": state["state"] | {key: state["state"].get(key, state["state"][0]) | moments},
+            "param_groups": [],
+        }
+        with pytest.raises(ToydiffError, match="does not fit the network"):
+            restore(AdamW().build(network.parameters()), odd)
+    for nothing in ({}, {"state": None}, {"state": [1]}):
+        with pytest.raises(ToydiffError, match="does not fit the network"):
+            restore(AdamW().build(network.parameters()), nothing)

@@ -144,6 +144,14 @@ def test_more_points_than_can_be_told_apart_are_thinned_out() -> None:
     assert (frame[:90] < 250).any()
 
 
+@pytest.mark.parametrize("size", [64, 201, 333, 720])
+def test_nothing_stays_behind_at_the_edge(size: int) -> None:
+    along, out = np.linspace(-2, 2, 400), np.full(400, 1.999)
+    edge = np.concatenate([np.stack(pair, 1) for pair in ((along, out), (along, -out), (out, along), (-out, along))])
+    *_, last = points_film(shots([edge, edge * 0], "", ""), LIMITS, size=size)
+    assert all((side == 255).all() for side in (last[:3], last[-3:], last[:, :3], last[:, -3:]))
+
+
 def test_a_density_is_the_share_of_points_in_each_place() -> None:
     x = np.random.default_rng(0).uniform(-1, 1, (5000, 2)) * [1.0, 0.25] + [0.5, -1.0]
     found = shares(x, LIMITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,24 @@ class Board:
         for k, (_, value) in enumerate(bins):
             self._scalar(f"loss_by_noise_level/{k}_of_{len(bins)}", value, step)
 
+    def scores(self, step: int, scores: dict[str, float]) -> None:
+        """Write what was measured of samples."""
+        for name, value in scores.items():
+            self._scalar(f"scores/{name}", value, step)
+
     def pictures(self, step: int, pictures: dict[str, Any]) -> None:
         """Write pictures."""
         from toydiff.viz.style import pixels
 
         for tag, picture in pictures.items():
-            self._writer.add_image(tag, pixels(picture), step, dataformats="HWC")
+            with suppress(OSError):
+                self._writer.add_image(tag, pixels(picture), step, dataformats="HWC")
 
     def _scalar(self, tag: str, value: float, step: int) -> None:
-        self._writer.add_scalar(tag, value, step)
+        with suppress(OSError):  # a full disk costs the board its rows, not the run
+            self._writer.add_scalar(tag, value, step)
 
     def close(self) -> None:
         """Flush and close."""
-        self._writer.close()
+        with suppress(OSError):
+            self._writer.close()

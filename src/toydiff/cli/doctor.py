@@ -57,6 +57,7 @@ def _tell(patient: Patient, name: str, talk: Talk) -> None:
     """Make every check, saying which one, and print what was found: what is wrong first, with what to change."""
     from toydiff.doctor import examine
 
+    patient.run.data.check()
     began, findings = time.monotonic(), []
     for finding in examine(patient):
         talk.detail(f"{finding.name}: {finding.verdict}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.scores import as_dict, compared, differences, scores_table
 from toydiff.cli.talk import Talk
-from toydiff.errors import ConfigurationError, did_you_mean
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
 from toydiff.names import find, runs_dir
 from toydiff.published import data_dir
@@ -82,7 +83,7 @@ def evaluate(
         for each in samplings:
             evaluations: list[int] = []
             scores = evaluation.evaluate(
-                each, n, seed=first, draws=draws, label=label, cache=data_dir() / "floors", on_progress=on_progress,
+                each, n, seed=first, draws=draws, label=label, cache=kept_floors(), on_progress=on_progress,
                 evaluations=evaluations, **how
             )  # fmt: skip
             results.append((described(each, bounds, evaluations), max(evaluations), scores))
@@ -91,9 +92,9 @@ def evaluate(
             results[0][2].insert(0, evaluation.divergence(loaded, n, seed=first, label=label))
     if compare is None:
         said, count, scores = results[0]
-        lines = [*opening(loaded, facts), f"sampler: {said}; {count:,} evaluations of the network a sample", ""]
+        lines = [*opening(loaded, facts), f"{said}: {count:,} evaluations of the network", "", scores_table(scores)]
         document = {"sampler": said, "evaluations": count, "scores": {score.name: as_dict(score) for score in scores}}
-        return talk.result("\n".join(lines) + scores_table(scores), {**facts, **document})
+        return talk.result("\n".join(lines), {**facts, **document})
     names = [f"{each.config.sampling.sampler.kind}:{each.config.sampling.steps}" for each in samplings]
     columns = dict(zip(names, results, strict=True))
     document = {
@@ -143,6 +144,14 @@ def opening(loaded: Loaded, facts: dict[str, Any]) -> list[str]:
         return [what, f"{size}; the entropy of the data is not known"]
     error = f" (off by {facts['entropy_error']:.0e} at most)" if facts["entropy_error"] else ""
     return [what, f"{size}; H = {facts['entropy']:.6f} nats{error}"]
+
+
+def kept_floors() -> Path | None:
+    """Return the folder that floors are kept in, None where there is no home for it."""
+    try:
+        return data_dir() / "floors"
+    except ToydiffError:
+        return None
 
 
 @contextmanager

@@ -43,7 +43,8 @@ def inspect(
         bool, typer.Option("--doctor", help="Say what is wrong, with numbers, and what to change; exit 0 all the same.")
     ] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE.safetensors", help="Write the weights for strangers.")
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="Write weights: .safetensors for strangers, or a small .pt."),
     ] = None,
     theme: ThemeOption = None,
     size: SizeOption = None,

@@ -4,19 +4,53 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from toydiff import checkpoint as checkpoints
 from toydiff.config import Record
 from toydiff.errors import ToydiffError
-from toydiff.files import atomic_write, shown
+from toydiff.files import atomic_write, shown, sweep, write_text
 from toydiff.guards import read_bytes
+from toydiff.lock import locked
 
 MOST_METRICS = 1 << 30
 """Bytes of a metrics file."""
+
+
+@contextmanager
+def alone(folder: Path, found: tuple[int, int, int] | None) -> Iterator[None]:
+    """Make a run folder and keep other trainers out of it while the block runs.
+
+    Raises ToydiffError if one is there, or was since: its latest.pt is no longer what was `found`.
+    """
+    make_folder(folder)
+    with locked(folder):
+        if identity(folder / "latest.pt") != found:
+            raise ToydiffError(f"somebody else has trained in {shown(folder)} meanwhile", "Run the command again.")
+        for place in (folder, folder / "samples"):
+            sweep(place)
+        yield
+
+
+def make_folder(folder: Path) -> None:
+    """Make a run folder, if it is not there; ToydiffError if it cannot be."""
+    try:
+        (folder / "samples").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToydiffError(
+            f"cannot make the run folder {shown(folder)}: {(error.strerror or str(error)).lower()}",
+            "Choose another with --runs-dir or TOYDIFF_RUNS.",
+        ) from error
+
+
+def write_folder(folder: Path, configuration: str, facts: dict[str, Any]) -> None:
+    """Make the run folder with its configuration; fail before the first step if it cannot be written."""
+    make_folder(folder)
+    write_text(folder / "config.toml", configuration)
+    write_text(folder / "env.json", json.dumps(facts, indent=1) + "\n")
 
 
 def keep_previous(folder: Path, warn: Callable[[str], None]) -> None:
@@ -63,6 +97,7 @@ def rotate(folder: Path, record: Record) -> None:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Return in words what is no longer as it was where a run was made: "torch 2.12 is now 2.13"; "" if nothing."""
+    before = {"world_size": 1, **before}  # which older runs do not say
     changed = (key for key in now if key in before and before[key] != now[key])
     return ", ".join(shown(f"{key} {before[key]} is now {now[key]}") for key in changed)
 

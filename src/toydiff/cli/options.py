@@ -14,7 +14,7 @@ import typer
 
 from toydiff.cli.memory import ran_out
 from toydiff.cli.talk import report
-from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.errors import ConfigurationError, Elsewhere, ToydiffError
 from toydiff.files import shown
 from toydiff.names import DATA_KINDS, FILE_KINDS, preset_names, run_folders, runs_dir
 
@@ -30,6 +30,8 @@ def guarded(command: Function) -> Function:
         try:
             return command(*args, **kwargs)
         except ToydiffError as error:
+            if isinstance(error, Elsewhere) or (error.rank is None and not speaks_for_all()):
+                raise typer.Exit(error.exit_code) from error  # another process says what is wrong
             if debug:
                 raise
             report(error, kwargs.get("log_file"))
@@ -156,6 +158,24 @@ def choose_device(name: str | None) -> str:
     if name not in there:
         raise ConfigurationError(f"there is no device `{name}` here", f"Known: {', '.join(there)}.")
     return name
+
+
+def parse_time(text: str | None, option: str = "--max-time ") -> float | None:
+    """Return the seconds of "90s", "10m", "1.5h" or plain "90"."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise ConfigurationError(f"`{option}{shown(text)}` is not a time", "For example: 90s, 10m or 1h.")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def speaks_for_all() -> bool:
+    """Whether this process says what every process of this machine finds wrong: of those torchrun started, the first.
+
+    Several processes that train together are asked by their environment, for they may never have met.
+    """
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def parse_seeds(seed: str | None, n: int | None) -> tuple[int, int | None]:

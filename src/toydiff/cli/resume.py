@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toydiff.cli import options
+from toydiff.cli import options, ranks
 from toydiff.cli.talk import Talk
-from toydiff.cli.train import finish, parse_time
+from toydiff.cli.train import finish, trainer_of
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
 from toydiff.names import find, run_folders, runs_dir
@@ -34,10 +34,11 @@ def resume(
     debug: options.Debug = False,
 ) -> None:
     """Continue a run where it stopped: toydiff resume. Or to a new total: toydiff resume --steps 5000"""
-    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
+    place = ranks.place()
+    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json, silent=place.rank > 0)
     if steps is not None and epochs is not None:
         raise ConfigurationError("--steps and --epochs are both a length of training", "Give one of the two.")
-    seconds, where = parse_time(max_time), runs_dir(runs)
+    seconds, where = options.parse_time(max_time), runs_dir(runs)
     wanted = options.one_name(name, checkpoint, default="")
     if not wanted:
         newest = next(iter(run_folders(where)), None)
@@ -49,7 +50,6 @@ def resume(
         raise ConfigurationError(f"`{shown(wanted)}` is not a run that can go on", "Give the name of a run folder.")
     talk.note(f"resuming {found.why}")
 
-    from toydiff.cli.trainer import Trainer
     from toydiff.layers import Layer, resolve
     from toydiff.runs import read_header, run_of
 
@@ -69,15 +69,11 @@ def resume(
             f"{_rate(before, at, header['total']):.2e} to {_rate(run, at + 1, run.total_steps):.2e} and the EMA "
             "follows the new total: not what an uninterrupted run of that length would have given"
         )
-    trainer = Trainer(
-        run,
-        found.path.parent,
-        preset=header.get("preset"),
-        talk=talk,
-        device=options.choose_device(device),
-        resume=path,
-    )
-    finish(trainer, talk, seconds)
+    place.check(run)
+    where_to = place.device(device)
+    with place.joined(where_to) as world:
+        trainer = trainer_of(run, found.path.parent, header.get("preset"), talk, where_to, path, world)
+        finish(trainer, talk, seconds)
 
 
 def _rate(run: Run, step: int, total: int) -> float:

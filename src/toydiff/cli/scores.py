@@ -33,9 +33,12 @@ def scores_table(scores: list[Score]) -> str:
         if score.note and score.value is not None:
             words.append(("", score.note))
     main = table(("score", "value", "95 % interval", "floor ± sd", "z"), rows)
-    legend = "↓ less is better, ↑ more is better, = as near to the floor as can be. The floor is what real data read\n"
-    legend += "in the samples' place; z is the distance from it in its standard deviations.\n"
-    return f"{main}\n\n{legend}\n{table(('', ''), words).lstrip()}"
+    legend = (
+        "↓ less is better, ↑ more is better, = the nearer to the floor the better.\n"
+        "The floor is what real data read in the samples' place; z is how many of its sd\n"
+        "a value lies above it.\n"
+    )
+    return f"{main}\n\n{legend}\n{table(('score', 'what it says'), words)}"
 
 
 def compared(columns: Mapping[str, Result]) -> str:
@@ -56,8 +59,12 @@ def compared(columns: Mapping[str, Result]) -> str:
             rows.append((_headed(score), *values, floor))
             rows.append(("", "", *(_apart(found[name].get(score.name)) for name in beside), ""))
         tables.append(table(("score", first, *beside, "floor ± sd"), rows))
-    below = f"Below a value: how far it lies from that of {first}, ± the half of a paired 95 % interval; * where that\n"
-    return "\n\n".join(tables) + f"\n\n{below}does not hold 0. Draw by draw, noise and real data are the same."
+    below = (
+        f"Below a value stands how far it lies from that of {first}, ± half of a\n"
+        "paired 95 % interval, and * where 0 lies outside it. All share noise and data.\n"
+        "↓ less is better, ↑ more is better, = the nearer to the floor the better."
+    )
+    return "\n\n".join([*tables, below])
 
 
 def differences(columns: Mapping[str, Result]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -92,8 +99,8 @@ def number(value: float, spread: float) -> str:
         decimals = max(0, 1 - math.floor(math.log10(spread)))
         if decimals <= 6:
             return f"{value:.{decimals}f}"
-        return f"{value:.1e}"
-    return f"{value:.4g}"
+        return f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.6f}"
+    return f"{value:.4g}" if abs(value) > 1e-12 else "0"
 
 
 def _headed(score: Score) -> str:

@@ -14,10 +14,14 @@ class Left(BaseException):
 
 
 class Signals:
-    """What arrives while training: `stop` is the first signal, a second one leaves at once."""
+    """What arrives while training: `stop` is the first signal, a second one leaves at once.
 
-    def __init__(self) -> None:
+    Where signals are `passed_on`, by torchrun, the second may be the first once more: it changes nothing.
+    """
+
+    def __init__(self, *, passed_on: bool = False) -> None:
         self.stop: int | None = None
+        self._passed_on = passed_on
         self._leavable = False
 
     @contextmanager
@@ -42,6 +46,8 @@ class Signals:
             self._leavable = False
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
+        if self.stop is not None and self._passed_on:
+            return
         if self.stop is not None:
             leave(number, frame)
         self.stop = number

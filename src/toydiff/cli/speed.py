@@ -15,6 +15,7 @@ from toydiff.cli.configure import configuration_layers
 from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.denoiser import Denoiser
+from toydiff.dist import ALONE, World
 from toydiff.environment import SMALL
 from toydiff.errors import ToydiffError
 from toydiff.layers import resolve
@@ -65,7 +66,15 @@ def samples(run: Run, steps: int) -> int:
     return epochs * n + rest * size
 
 
-def foretell(denoiser: Denoiser, run: Run, preset: str | None, talk: Talk, start: int, max_time: float | None) -> None:
+def foretell(
+    denoiser: Denoiser,
+    run: Run,
+    preset: str | None,
+    talk: Talk,
+    start: int,
+    max_time: float | None,
+    world: World = ALONE,
+) -> None:
     """Say before a long run how long it will take, and which preset is a cheaper way to learn the same data.
 
     Only large networks are timed: the others would take longer to time than to train.
@@ -76,7 +85,7 @@ def foretell(denoiser: Denoiser, run: Run, preset: str | None, talk: Talk, start
     if left < 20 * TIMED:
         return
     talk.note(f"timing {TIMED} steps first …")
-    step = seconds_a_step(denoiser, run)
+    step = seconds_a_step(denoiser, run, world)
     seconds, speed = left * step, run.training.batch_size / step
     said = (
         f"{left:,} steps of {run.training.batch_size} take about {span(seconds)} on this machine "
@@ -90,13 +99,13 @@ def foretell(denoiser: Denoiser, run: Run, preset: str | None, talk: Talk, start
         talk.detail(said)
 
 
-def seconds_a_step(denoiser: Denoiser, run: Run) -> float:
+def seconds_a_step(denoiser: Denoiser, run: Run, world: World = ALONE) -> float:
     """Return the seconds that a step takes, timed on a copy: no weight and no random number of the run changes."""
     training = run.training.model_copy(update={"compile": False})
     device = next(denoiser.parameters()).device
     times = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for step in fit(copy.deepcopy(denoiser), run.data, training, seed=run.seed):
+        for step in fit(copy.deepcopy(denoiser), run.data, training, seed=run.seed, world=world):
             float(step.loss)  # waits for the device
             times.append(time.monotonic())
             if len(times) == min(TIMED, step.total):

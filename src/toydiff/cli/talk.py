@@ -17,10 +17,22 @@ from toydiff.files import check_writable, shown
 
 
 class Talk:
-    """What a command says, at the level asked for: `quiet` keeps to warnings and results, `verbose` adds details."""
+    """What a command says, at the level asked for: `quiet` keeps to warnings and results, `verbose` adds details.
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False, log_file: Path | None = None, json: bool = False):
-        self.quiet, self.verbose, self.json = quiet, verbose, json
+    One of several processes that do the same is `silent`.
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        log_file: Path | None = None,
+        json: bool = False,
+        silent: bool = False,
+    ) -> None:
+        self.quiet, self.verbose, self.json, self.silent = quiet or silent, verbose, json, silent
+        log_file = None if silent else log_file
         self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._log = log_file
         if log_file is not None:
@@ -40,7 +52,7 @@ class Talk:
 
     def result(self, text: str, data: Any = None) -> None:
         """Print a result on stdout: `text`, or with --json the document `data`."""
-        if self.json or text:
+        if (self.json or text) and not self.silent:
             try:
                 print(json.dumps(data, ensure_ascii=False) if self.json else text, flush=True)
             except BrokenPipeError:
@@ -53,7 +65,7 @@ class Talk:
         self.log("result", text)
 
     def _say(self, level: str, text: str, visible: bool) -> None:
-        if visible:
+        if visible and not self.silent:
             self.console.print(text, style="yellow" if level == "warning" else None)
         self.log(level, text)  # the log has it all, whatever the terminal shows
 
@@ -75,7 +87,8 @@ class Talk:
 
 def report(error: ToydiffError, log_file: Path | None = None) -> None:
     """Print an error and what to do about it on stderr, and in the log file, if it is not the one at fault."""
-    print(f"error: {shown_lines(error.message)}", file=sys.stderr)
+    where = f" on rank {error.rank}" if error.rank else ""
+    print(f"error{where}: {shown_lines(error.message)}", file=sys.stderr)
     if error.hint:
         print(f"  {shown_lines(error.hint)}", file=sys.stderr)
     with suppress(ToydiffError):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import options
+from toydiff import __version__
+from toydiff.cli import options, ranks
 from toydiff.cli.configure import configuration_layers, to_toml, warn_of_idle, which_preset
 from toydiff.cli.doctor import warn_of_what_is_wrong
 from toydiff.cli.nouns import NOUNS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from toydiff.cli.trainer import Trainer
     from toydiff.config import Run
+    from toydiff.dist import World
 
 SMOKE = ("training.steps=20", "record.log_every=5", "record.validate_every=10", "record.save_every=10")
 SMOKE_MORE = ("record.sample_every=10", "record.validation=100", "sampling.n=64")
@@ -77,14 +79,15 @@ def train(
     debug: options.Debug = False,
 ) -> None:
     """Train a model: toydiff train swissroll"""
-    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
+    place = ranks.place()
+    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json, silent=place.rank > 0)
     flags = {
         "steps": steps, "epochs": epochs, "samples": samples, "batch_size": batch_size, "lr": lr, "seed": seed,
         "precision": precision, "compile": compile, "accumulate": accumulate,
     }  # fmt: skip
     if steps is not None and epochs is not None:
         raise ConfigurationError("--steps and --epochs are both a length of training", "Give one of the two.")
-    seconds = parse_time(max_time)
+    seconds = options.parse_time(max_time)
     source = data_source(data.removeprefix("data:")) if data is not None else None
     chosen, where = which_preset(preset, preset_option, config, runs_dir(runs), source), runs_dir(runs)
     check_runs_dir(where)
@@ -108,51 +111,61 @@ def train(
     if print_config:
         talk.result(to_toml(run, sources), run.model_dump(mode="json"))
         return
-    where_to = options.choose_device(device)
-    run.data.check()
-    if smoke:
-        return _smoke(run, chosen, talk, where_to)
-    folder, checkpoint = _to_resume(run, where, name, talk) if resume else (None, None)
-    if checkpoint is None:
-        warn_of_what_is_wrong(run, talk)
-    folder = folder or new_folder(where, name or f"{called}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-    if dry_run:
-        parameters = sum(p.numel() for p in run.build().parameters())
-        facts = {"folder": str(folder), "steps": run.total_steps, "parameters": parameters, "device": where_to}
-        talk.result(
-            f"would train {parameters:,} parameters for {run.total_steps:,} steps on {where_to}, in {folder}", facts
-        )
-        return
-    if checkpoint is not None:
-        talk.note(f"continuing {shown(folder)}")
-    _go(run, folder, chosen, talk, where_to, checkpoint, seconds)
+    place.check(run)
+    where_to = place.device(device)
+    with place.joined(where_to) as world:
+        run.data.check()
+        if smoke:
+            return _smoke(run, chosen, talk, where_to, world)
+
+        def choose() -> list[str]:
+            folder, checkpoint = _to_resume(run, where, name, talk) if resume else (None, None)
+            if checkpoint is None:
+                warn_of_what_is_wrong(run, talk)
+            folder = folder or new_folder(where, name or f"{called}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+            return [str(path) for path in (folder, checkpoint) if path is not None]
+
+        folder, *checkpoints = map(Path, world.decide(choose))
+        checkpoint = checkpoints[0] if checkpoints else None
+        if dry_run:
+            parameters = sum(p.numel() for p in run.build().parameters())
+            facts = {"folder": str(folder), "steps": run.total_steps, "parameters": parameters, "device": where_to}
+            talk.result(
+                f"would train {parameters:,} parameters for {run.total_steps:,} steps on {where_to}, in {folder}", facts
+            )
+            return
+        if checkpoint is not None:
+            talk.note(f"continuing {shown(folder)}")
+        finish(trainer_of(run, folder, chosen, talk, where_to, checkpoint, world), talk, seconds)
 
 
-def _go(
-    run: Run, folder: Path, preset: str | None, talk: Talk, device: str, checkpoint: Path | None, seconds: float | None
-) -> None:
-    """Train in `folder`, from `checkpoint` if there is one, and say how it went."""
+def trainer_of(
+    run: Run, folder: Path, preset: str | None, talk: Talk, device: str, checkpoint: Path | None, world: World
+) -> Trainer:
+    """Return what trains in `folder`, from `checkpoint` if there is one; ToydiffError unless it is so on all ranks."""
     from toydiff.cli.trainer import Trainer
 
-    trainer = Trainer(run, folder, preset=preset, talk=talk, device=device, resume=checkpoint)
-    finish(trainer, talk, seconds)
+    with world.together():
+        trainer = Trainer(run, folder, preset=preset, talk=talk, device=device, resume=checkpoint, world=world)
+    read = trainer.state.digest if trainer.state else ""
+    facts = {"configuration": run.model_dump_json(), "data": trainer.fingerprint, "checkpoint": read}
+    world.same({"version of toydiff": __version__, **facts})
+    return trainer
 
 
-def _smoke(run: Run, preset: str | None, talk: Talk, device: str) -> None:
-    """Do a little of everything in a folder that is removed again: of images, two at a time."""
-    from toydiff.cli.trainer import Trainer
-
+def _smoke(run: Run, preset: str | None, talk: Talk, device: str, world: World) -> None:
+    """Do a little of everything in a folder that is removed again: of images, two at a time on each rank."""
     if run.data.pictorial:
         few = {
             "training": run.training.model_copy(
-                update={"batch_size": 2, "accumulate": min(2, run.training.accumulate)}
+                update={"batch_size": 2 * world.size, "accumulate": min(2, run.training.accumulate)}
             ),
             "sampling": run.sampling.model_copy(update={"n": 2}),
             "record": run.record.model_copy(update={"validation": 10}),
         }
         run = run.model_copy(update=few)
     with tempfile.TemporaryDirectory(prefix="toydiff-smoke-") as scratch:
-        trainer = Trainer(run, Path(scratch) / "smoke", preset=preset, talk=talk, device=device)
+        trainer = trainer_of(run, Path(scratch) / "smoke", preset, talk, device, None, world)
         trainer.train()
         if trainer.stop is not None:
             raise typer.Exit(128 + trainer.stop)
@@ -178,9 +191,8 @@ def _train(trainer: Trainer, talk: Talk, seconds: float | None, known_as: str, s
     from toydiff.cli.speed import rate
 
     run, folder = trainer.run, trainer.folder
-    talk.note(
-        f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {run.training.batch_size}"
-    )
+    batches = f"{run.training.batch_size}" + f", shared by {trainer.world.size} ranks" * (trainer.world.size > 1)
+    talk.note(f"training in {shown(folder)} on {trainer.device}: {run.total_steps:,} steps of {batches}")
 
     def on_metrics(row: dict[str, Any]) -> None:
         if talk.json:
@@ -213,7 +225,9 @@ def _train(trainer: Trainer, talk: Talk, seconds: float | None, known_as: str, s
 
 
 def draw_curves(trainer: Trainer) -> None:
-    """Draw the losses of the whole run."""
+    """Draw the losses of the whole run, of which rank 0 has kept them."""
+    if trainer.world.rank:
+        return
 
     import numpy as np
 
@@ -228,16 +242,6 @@ def draw_curves(trainer: Trainer) -> None:
     if len(training[0]):
         figure = loss_curve(*training, validation if len(validation[0]) else None, trainer.folder.name)
         save_png(trainer.folder / "loss.png", figure, {"toydiff": trainer.folder.name})
-
-
-def parse_time(text: str | None) -> float | None:
-    """Return the seconds of "90s", "10m", "1.5h" or plain "90"."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if match is None or float(match[1]) == 0:
-        raise ConfigurationError(f"`--max-time {text}` is not a time", "For example: 90s, 10m or 1h.")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def check_run_name(name: str, where: Path, resume: bool) -> None:

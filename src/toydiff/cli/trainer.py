@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -17,24 +17,35 @@ from torch import Tensor
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.board import Board
 from toydiff.cli.configure import to_toml
-from toydiff.cli.keeping import best_kept, differences, identity, keep_previous, read_metrics, rotate
+from toydiff.cli.keeping import (
+    alone,
+    best_kept,
+    differences,
+    identity,
+    keep_previous,
+    read_metrics,
+    rotate,
+    write_folder,
+)
 from toydiff.cli.memory import enough_memory, too_large
 from toydiff.cli.preview import preview
 from toydiff.cli.progress import Progress
+from toydiff.cli.ranks import Records
 from toydiff.cli.signals import Left, Signals
 from toydiff.cli.speed import Clock, foretell, rate
 from toydiff.cli.talk import Talk
 from toydiff.config import Run
+from toydiff.dist import ALONE, World
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import ToydiffError
-from toydiff.files import shown, sweep, write_text
-from toydiff.lock import locked
+from toydiff.evaluation import track
+from toydiff.files import write_text
 from toydiff.names import Found
 from toydiff.runs import Loaded
 from toydiff.training import Step, Validator, fit
 from toydiff.training.optimizers import check_moments
 
-TASKS = ("validation", "copy", "picture")
+TASKS = ("validation", "scores", "copy", "picture")
 """What may be due after a step, in this order."""
 
 
@@ -42,8 +53,17 @@ class Trainer:
     """One run in one folder: `train()` goes from where it is to the end, or to a signal or the time limit."""
 
     def __init__(
-        self, run: Run, folder: Path, *, preset: str | None, talk: Talk, device: str, resume: Path | None = None
+        self,
+        run: Run,
+        folder: Path,
+        *,
+        preset: str | None,
+        talk: Talk,
+        device: str,
+        resume: Path | None = None,
+        world: World = ALONE,
     ):
+        self.world, self.records = world, Records(world)
         self.run, self.folder, self.preset, self.talk, self.device = run, folder, preset, talk, device
         self.found = identity(folder / "latest.pt")
         self.state = checkpoints.load(resume) if resume else None
@@ -65,7 +85,7 @@ class Trainer:
         """What the disk would not take so far, by file."""
         self.due: list[str] = [task for task in TASKS if task in header.get("due", [])]
         """What is still to be done after the step it is at: a signal left it undone."""
-        self.signals = Signals()
+        self.signals = Signals(passed_on=world.size > 1)
         self.over = False
         self.at, self.speed = self.start, 0.0
         """The last step that was made, and the samples a second that training has gone through."""
@@ -87,7 +107,10 @@ class Trainer:
 
         Raises ToydiffError when memory runs out, with what to change; the last checkpoint stays.
         """
-        with enough_memory(lambda: too_large(self.run.training, self.device, self.at, self.folder / "latest.pt")):
+        with (
+            self.world.watched(lambda: f"after step {self.at:,}"),
+            enough_memory(lambda: too_large(self.run.training, self.device, self.at, self.folder / "latest.pt")),
+        ):
             return self._train(max_time, on_metrics)
 
     def _train(self, max_time: float | None, on_metrics: Callable[[dict[str, Any]], None] | None) -> Step | None:
@@ -97,39 +120,40 @@ class Trainer:
             for weights in (self.state.model, self.state.ema):
                 checkpoints.check_shapes(weights, denoiser)
             check_moments(self.state.optimizer, list(denoiser.parameters()))
-            if changed := differences(self.state.header.get("environment", {}), environment(self.device)):
+            if changed := differences(self.state.header.get("environment", {}), self._environment()):
                 self.talk.warn(f"{changed}: the run goes on, but not bit for bit as if it had never stopped")
         denoiser.to(self.device)
-        self._write_folder()
-        validator = Validator(
-            self.run.data,
-            self.run.training,
-            n=self.run.record.validation,
-            seed=self.run.seed,
-            device=torch.device(self.device),
-        )
-        training, state, step = self.run.training, self._resume_state(), None
-        foretell(denoiser, self.run, self.preset, self.talk, self.start, max_time)
-        self.board = Board(self.folder / "tensorboard", self.start)
-        began, self.clock = time.monotonic(), Clock(self.run, self.start)
+        with self.world.together():
+            if self.world.rank == 0:
+                facts = {"preset": self.preset, "name": self.folder.name, **self._environment()}
+                write_folder(self.folder, to_toml(self.run), facts)
+        run, place, step, state = self.run, torch.device(self.device), None, None
+        validator = Validator(run.data, run.training, n=run.record.validation, seed=run.seed, device=place)
+        if kept := self.state:
+            state = {"step": self.start, "model": kept.model, "ema": kept.ema, "optimizer": kept.optimizer}
+        foretell(denoiser, run, self.preset, self.talk, self.start, max_time, self.world)
+        if self.world.rank == 0:
+            self.board = Board(self.folder / "tensorboard", self.start)
+        began, self.clock = time.monotonic(), Clock(run, self.start)
         try:
             with self.signals.caught(), Progress(self.talk, self.run.total_steps, self.start) as progress:
-                steps = fit(denoiser, self.run.data, training, seed=self.run.seed, resume=state, revisit=bool(self.due))
-                for step in steps:
+                how: dict[str, Any] = {"resume": state, "revisit": bool(self.due), "world": self.world}
+                for step in fit(denoiser, run.data, run.training, seed=run.seed, **how):
                     if step.step > self.start:
                         self._count(step, progress, began, on_metrics)
                     with self.clock.pause():
                         out_of_time = max_time is not None and time.monotonic() - began >= max_time
                         self.over = step.step == step.total or out_of_time or self.stop is not None
-                        self._do_what_is_due(step, validator, progress, on_metrics)
-                        self.over = self.over or self.stop is not None
-                        if step.step % self.run.record.save_every == 0 or self.over or self._kept(step.step):
-                            with self._attempt("latest.pt", "the next save tries again"):
-                                self._save(step)
+                        self.records.keep(self._do_what_is_due, step, validator, on_metrics)
+                        self._agree()
+                        if step.step % run.record.save_every == 0 or self.over or run.record.keeps(step.step):
+                            self.records.keep(self._save_latest, step)
                     if self.over:
                         break
+                self._agree()  # nobody leaves before all is saved: torchrun ends everybody when one has ended
         finally:
-            self.board.close()
+            if self.world.rank == 0:
+                self.board.close()
         self.seconds = time.monotonic() - began
         for error in self.failed.values():
             raise error
@@ -144,24 +168,29 @@ class Trainer:
         self.count += 1
         self.at = step.step
         if step.step % record.log_every == 0 or last:
-            self._log(step, progress, began, on_metrics)
+            self.records.keep(self._log, step, progress, began, on_metrics)
         validate, picture = (step.step % every == 0 or last for every in (record.validate_every, record.sample_every))
-        self.due = list(compress(TASKS, (validate, self._kept(step.step), picture)))
-
-    def _kept(self, step: int) -> bool:
-        record = self.run.record
-        return step in record.keep or (record.keep_every is not None and step % record.keep_every == 0)
+        score = record.evaluate_every is not None and (step.step % record.evaluate_every == 0 or last)
+        self.due = list(compress(TASKS, (validate, score, record.keeps(step.step), picture)))
 
     def _do_what_is_due(
-        self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
+        self, step: Step, validator: Validator, on_metrics: Callable[[dict[str, Any]], None] | None
     ) -> None:
-        """Validate, keep a copy, draw; a signal ends it, and what is left is done when the run goes on."""
-        validate = partial(self._validate, validator=validator, progress=progress, on_metrics=on_metrics)
-        tasks: dict[str, Callable[[Step], None]] = dict(zip(TASKS, (validate, self._copy, self._picture), strict=True))
+        """Validate, measure, keep a copy, draw; a signal ends it, and what is left is done when the run goes on."""
+        validate = partial(self._validate, validator=validator, on_metrics=on_metrics)
+        score = partial(self._score, on_metrics=on_metrics)
+        does: tuple[Callable[[Step], None], ...] = (validate, score, self._copy, self._picture)
+        tasks = dict(zip(TASKS, does, strict=True))
         with suppress(Left):
             while self.due:
                 tasks[self.due[0]](step)
                 del self.due[0]
+
+    def _agree(self) -> None:
+        """End all ranks after this step if one of them ends."""
+        stop, over, left = self.records.agree(self.stop or 0, self.over, 0 if self.world.rank else len(self.due))
+        self.signals.stop, self.over = stop or None, bool(over or stop)
+        self.due = self.due[len(self.due) - left :]
 
     @contextmanager
     def _attempt(self, name: str, otherwise: str) -> Iterator[None]:
@@ -180,40 +209,9 @@ class Trainer:
         else:
             self.failed.pop(name, None)
 
-    def _resume_state(self) -> dict[str, Any] | None:
-        if (state := self.state) is None:
-            return None
-        return {"step": self.start, "model": state.model, "ema": state.ema, "optimizer": state.optimizer}
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Make the run folder and keep other trainers out of it; ToydiffError if one is there, or was since."""
-        self.make_folder()
-        with locked(self.folder):
-            if identity(self.folder / "latest.pt") != self.found:
-                raise ToydiffError(
-                    f"somebody else has trained in {shown(self.folder)} meanwhile", "Run the command again."
-                )
-            for place in (self.folder, self.folder / "samples"):
-                sweep(place)
-            yield
-
-    def make_folder(self) -> None:
-        """Make the run folder, if it is not there; ToydiffError if it cannot be."""
-        try:
-            (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ToydiffError(
-                f"cannot make the run folder {shown(self.folder)}: {(error.strerror or str(error)).lower()}",
-                "Choose another with --runs-dir or TOYDIFF_RUNS.",
-            ) from error
-
-    def _write_folder(self) -> None:
-        """Make the run folder with its configuration; fail before the first step if it cannot be written."""
-        self.make_folder()
-        write_text(self.folder / "config.toml", to_toml(self.run))
-        facts = {"preset": self.preset, "name": self.folder.name, **environment(self.device)}
-        write_text(self.folder / "env.json", json.dumps(facts, indent=1) + "\n")
+        return self.records.while_in(lambda: alone(self.folder, self.found))
 
     def _log(
         self, step: Step, progress: Progress, began: float, on_metrics: Callable[[dict[str, Any]], None] | None
@@ -236,9 +234,7 @@ class Trainer:
         progress.update(step.step, row["loss"], step.lr, row["grad_norm"], speed)
         self.board.training(row)
 
-    def _validate(
-        self, step: Step, validator: Validator, progress: Progress, on_metrics: Callable[[dict[str, Any]], None] | None
-    ) -> None:
+    def _validate(self, step: Step, validator: Validator, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         step.guard.check()
         with self.signals.leavable():
             loss, bins = validator(step.ema, batch_size=min(2048, self.loaded(step.ema).at_once))
@@ -252,10 +248,21 @@ class Trainer:
             if "best.pt" in self.failed:
                 self.best = before
 
+    def _score(self, step: Step, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
+        """Measure samples of the averaged weights against held-out data, the same noise and data every time."""
+        with self.signals.leavable():
+            scores = track(self.loaded(step.ema), self.run.seed)
+        self._add({"step": step.step, "scores": scores}, on_metrics)
+        self.board.scores(step.step, scores)
+
     def _add(self, row: dict[str, Any], on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         self.metrics.append(row)
         if on_metrics is not None:
             on_metrics(row)
+
+    def _save_latest(self, step: Step) -> None:
+        with self._attempt("latest.pt", "the next save tries again"):
+            self._save(step)
 
     def _save(self, step: Step, name: str = "latest.pt") -> None:
         step.guard.check()
@@ -281,8 +288,11 @@ class Trainer:
             "best": self.best,
             "window": [float(self.window), self.count],
             "data": self.fingerprint,
-            "environment": environment(self.device),
+            "environment": self._environment(),
         }
+
+    def _environment(self) -> dict[str, Any]:
+        return environment(self.device, self.world.size)
 
     def loaded(self, denoiser: Any) -> Loaded:
         """Return a denoiser of this run, ready to sample from."""
@@ -307,4 +317,4 @@ class Trainer:
         with self._attempt(name, "training goes on without it"):
             text = {"toydiff": f"{self.folder.name}, step {step.step}"}
             save_png(self.folder / name, next(iter(pictures.values())), text)
-        self.board.pictures(step.step, pictures)
+            self.board.pictures(step.step, pictures)

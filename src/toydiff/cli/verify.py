@@ -37,7 +37,7 @@ def _verified(path: Path) -> dict[str, Any]:
     try:
         content = (load_tensors if path.suffix == SUFFIX else checkpoints.load)(path)
         network = run_of(content.header, path).build("meta")
-        for weights in (content.model, content.ema):
+        for weights in (content.model, content.ema) if content.model else (content.ema,):
             checkpoints.check_shapes(weights, network)
     except ToydiffError as error:
         return {"path": str(path), "whole": False, "about": error.message}
@@ -47,21 +47,27 @@ def _verified(path: Path) -> dict[str, Any]:
 
 
 def check_export(out: Path) -> None:
-    """Raise, before anything is read, for an output that is no safetensors file, is there, or cannot be written."""
-    if out.suffix != ".safetensors":
-        raise ConfigurationError(f"--export {shown(out)}: unknown format", "Give --export something.safetensors.")
+    """Raise, before anything is read, for an output of another format, that is there, or that cannot be written."""
+    if out.suffix not in (".safetensors", ".pt"):
+        raise ConfigurationError(
+            f"--export {shown(out)}: unknown format",
+            "Give --export something.safetensors for strangers, or something.pt: small, for sampling.",
+        )
     refuse_existing(out)
     check_writable(out)
 
 
 def export(path: Path, out: Path, talk: Talk) -> None:
-    """Write the weights of the checkpoint at `path` as safetensors, with the configuration in their metadata."""
+    """Write the weights of the checkpoint at `path`, with the configuration: safetensors, or a small checkpoint."""
+    from toydiff.checkpoint import save_small
     from toydiff.runs import read
     from toydiff.runs.exchange import save_tensors
 
     content, path = read(path, talk.warn)
-    save_tensors(out, content)
-    talk.result(
-        f"{shown(out)}: the weights of {shown(path)}, averaged and raw, without the optimizer",
-        {"output": str(out), "from": str(path)},
-    )
+    if out.suffix == ".pt":
+        save_small(out, content)
+        what = f"the averaged weights of {shown(path)} in half precision: to sample from, not to train on"
+    else:
+        save_tensors(out, content)
+        what = f"the weights of {shown(path)}, averaged and raw, without the optimizer"
+    talk.result(f"{shown(out)}: {what}", {"output": str(out), "from": str(path)})

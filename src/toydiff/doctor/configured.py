@@ -203,7 +203,8 @@ def _remedy(run: Run) -> str:
         {"steps": 4 * steps},
         {"sampler": {"kind": "heun"}, "spacing": "log_snr:8"},
         {"sampler": {"kind": "heun"}, "spacing": "log_snr:8", "prior": "marginal"},
-        {"sampler": {"kind": "heun"}, "spacing": "log_snr:8", "steps": 4 * steps},
+        {"sampler": {"kind": "heun"}, "spacing": "log_snr:8", "steps": max(20, 4 * steps)},
+        {"sampler": {"kind": "heun"}, "steps": max(40, 4 * steps)},
     ]
     for change in changes:
         try:
@@ -215,6 +216,8 @@ def _remedy(run: Run) -> str:
             told = {key: value if key != "sampler" else value["kind"] for key, value in change.items()}
             words = " and ".join(f"sampling.{key}{'.kind' * (key == 'sampler')}={value}" for key, value in told.items())
             return f"Set {words}: that makes it {whole:.2f}{f' and {detail:.2f}' * (not run.data.pictorial)}."
+    if run.schedule.knot_times is None:
+        return "Take many more steps, or begin where less of the data is left."
     return "No other sampler repairs it: train with more steps (schedule.T), and less of the data left at t = 1."
 
 

@@ -116,7 +116,8 @@ def units(patient: Patient) -> Finding:
     share = dead / max(total, 1)
     verdict = graded(share, 0.1, 0.5)
     said = f"{dead:,} of {total:,} units never change over data at all levels; every weight is finite"
-    fix = "Lower --lr, or take network.activation=silu: dead units do not come back."
+    smooth = ", or take network.activation=silu" * (getattr(patient.run.network, "activation", "") == "relu")
+    fix = f"Lower --lr{smooth}: dead units do not come back."
     return Finding("units", verdict, said, {"dead": dead, "units": total}, fix * (verdict != "ok"))
 
 
@@ -184,14 +185,24 @@ def learning(patient: Patient) -> Finding:
         f"{foretold.words}; over the last fifth the loss changed by {-falling:+.1%}; "
         f"{spikes:.1%} of losses are spikes, {clipped:.0%} of gradients clipped"
     )
-    high = configured.worst(graded(spikes, 0.01, 0.1), graded(clipped, 0.9, 1.0), graded(rising, 0.1, 0.5))
-    if high != "ok":
-        if rising > 0.1:
-            said += f"; the validation loss ended {rising:.0%} above its best"
-        fix = f"Lower it: --lr {short(patient.run.training.optimizer.lr / 3)}."
-        if rising > 0.1 and patient.run.data.n is not None:
-            fix = f"The network learns its {patient.run.data.n:,} data by heart: more data, or fewer steps. {fix}"
-        return Finding("learning rate", configured.worst(high, foretold.verdict), said, numbers, fix)
-    slow = graded(falling, 0.1, 0.4)
-    fix = f"Train longer, or try --lr {short(patient.run.training.optimizer.lr * 3)}." if slow != "ok" else foretold.fix
-    return Finding("learning rate", configured.worst(slow, foretold.verdict), said, numbers, fix)
+    if rising > 0.1:
+        said += f"; the validation loss ended {rising:.0%} above its best"
+    verdict = configured.worst(
+        foretold.verdict,
+        graded(spikes, 0.01, 0.1),
+        graded(rising, 0.1, 0.5),
+        graded(falling, 0.1, 0.4),
+        graded(clipped, 0.9, 1.0),
+    )
+    lr, n = patient.run.training.optimizer.lr, patient.run.data.n
+    if foretold.fix or verdict == "ok":
+        fix = foretold.fix
+    elif rising > 0.1 and n is not None and n <= FEW:
+        fix = f"The network learns its {n:,} data by heart: more of them (--samples), or fewer steps."
+    elif spikes > 0.01 or rising > 0.1:
+        fix = f"Lower it: --lr {short(lr / 3)}."
+    elif falling > 0.1:
+        fix = f"Train longer, or try --lr {short(lr * 3)}."
+    else:
+        fix = f"Raise training.clip: half of the gradients are longer than {short(float(norms[warm:].median()))}."
+    return Finding("learning rate", verdict, said, numbers, fix)

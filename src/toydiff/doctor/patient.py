@@ -97,12 +97,12 @@ class Patient:
 
     @cached_property
     def real(self) -> Batch:
-        """Fresh data, as many as there are samples."""
+        """Data that training has not seen, as many as there are samples, or as there are."""
         return self.run.data.held_out(self.n, streams.generator(self.run.seed, "doctor real"))
 
     @cached_property
     def held_out(self) -> Batch:
-        """More fresh data, which training has not seen."""
+        """More such data."""
         n = 256 if self.run.data.pictorial else 1000
         return self.run.data.held_out(n, streams.generator(self.run.seed, "doctor held out"))
 
@@ -148,10 +148,10 @@ class Patient:
         p is the data's density: 0 on average if both follow the same law, below 0 if x lies where there are no data.
         """
         try:
-            difference = (self.run.data.log_prob(x) - self.run.data.log_prob(y)).double()
+            p_x, p_y = (self.run.data.log_prob(z).double().clamp(min=-100) for z in (x, y))  # a box has an outside
         except ToydiffError:
             return None
-        difference = difference.clamp(-100, 100)  # a box has an outside
+        difference = p_x - p_y
         return float(difference.mean()), float(difference.std()) / math.sqrt(len(x))
 
     @cached_property

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from toydiff.doctor import configured
 from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short
 from toydiff.doctor.patient import Patient, distance
 from toydiff.metrics.floors import floor
+from toydiff.metrics.points import density_and_coverage, mann_whitney, nearest
 from toydiff.metrics.scores import Floor
 
+NEIGHBOURS = 5
+PICTURES = 5000
+"""Training pictures that samples are compared with, at most."""
 NATS = (0.1, 0.4)
 """Nats of −log p from which a difference is a warning, and a problem."""
 
@@ -29,7 +32,7 @@ def start(patient: Patient) -> Finding:
         return foretold._replace(words=f"{foretold.words}; x_T is not known where noise is coupled to the data")
     real, base = patient.real.x, patient.floor
     gap = distance(patient.samples, patient.from_true_x_T)
-    prior, true = distance(patient.samples, real), distance(patient.from_true_x_T, real)
+    prior, true = (distance(x[: len(real)], real) for x in (patient.samples, patient.from_true_x_T))
     numbers = {**foretold.numbers, "gap": gap, "from_prior": prior, "from_true_x_T": true, **_floor(base, gap, patient)}
     verdict, nats = _with_nats(patient, patient.samples, patient.from_true_x_T, graded(_z(base, gap), 3, 10), numbers)
     said = (
@@ -60,21 +63,30 @@ def steps(patient: Patient) -> Finding:
 
 
 def spread(patient: Patient) -> Finding:
-    """Check samples against data: the distance of the two, and the ratio of their widths, each beside its floor."""
+    """Check samples against held-out data: their distance, the ratio of their widths and the coverage, beside floors.
+
+    Coverage is the share of data with a sample among their five nearest neighbours' reach (Naeem et al. 2020).
+    """
     if reason := patient.why_no_samples:
         return not_applicable("spread", reason)
     real, base = patient.real.x, patient.floor
-    away, ratio = distance(patient.samples, real), width_ratio(patient.samples, real)
-    usual = floor(width_ratio, patient.run.data, patient.n, seed=1)
+    ours, data = patient.samples[: len(real)], patient.run.data
+    away, ratio = distance(ours, real), width_ratio(ours, real)
+    usual = floor(width_ratio, data, patient.n, seed=1)
     off = abs(_z(usual, ratio))
-    numbers = {"distance": away, "width": ratio, "width_z": off, **_floor(base, away, patient)}
     narrow = graded(abs(ratio - 1), 0.05, 0.25) if off > 4 else "ok"
     verdict = configured.worst(graded(_z(base, away), 4, 15), narrow)
-    verdict, nats = _with_nats(patient, patient.samples, real, verdict, numbers)
+    numbers = {"distance": away, "width": ratio, "width_z": off, **_floor(base, away, patient)}
+    verdict, nats = _with_nats(patient, ours, real, verdict, numbers)
     said = (
         f"samples are {ratio:.2f} ± {usual.sd:.2f} times as wide as data, {short(away)} from them "
         f"({floor_words(base, patient.n)}){nats}"
     )
+    if not data.pictorial and len(real) > NEIGHBOURS:
+        found, best = coverage(ours, real), floor(coverage, data, len(real), draws=5, seed=2)
+        numbers |= {"coverage": found, "coverage_floor": best.mean}
+        verdict = configured.worst(verdict, graded(best.mean - found, 0.05, 0.2))
+        said += f"; {found:.0%} of held-out data have a sample near by ({best.mean:.0%} would be usual)"
     fix = "See levels, start, sampler and steps for where it is lost." if verdict != "ok" else ""
     return Finding("spread", verdict, said, numbers, fix)
 
@@ -92,15 +104,14 @@ def memorisation(patient: Patient) -> Finding:
         return not_applicable("memorisation", reason)
     if not patient.trained:
         return not_applicable("memorisation", "not trained yet")
-    training = run.data.fixed().x[:20_000].flatten(1)
-    ours, theirs = _nearest(patient.samples, training), _nearest(patient.real.x, training)
-    rank = torch.searchsorted(theirs.sort().values, ours).double() / len(theirs)  # held-out ones that are nearer
-    nearer = 1 - float(rank.mean())
+    training = run.data.fixed().x[: PICTURES if run.data.pictorial else None]
+    ours, theirs = nearest(patient.samples, training), nearest(patient.real.x, training)
+    nearer = mann_whitney(ours, theirs)
     error = ((1 / len(ours) + 1 / len(theirs)) / 12) ** 0.5
     numbers = {"nearer": nearer, "z": (nearer - 0.5) / error, "n": len(training)}
     verdict = graded(nearer - 3 * error, 0.6, 0.8)
     said = (
-        f"a sample lies nearer to the {len(training):,} training data than a held-out one in {nearer:.0%} ± {error:.0%} "
+        f"a sample lies nearer to the {len(training):,} training data than held-out ones in {nearer:.0%} ± {error:.0%} "
         "of pairs (new data 50 %, copies 100 %)"
     )
     fix = "More data (--samples), fewer steps, or a smaller network." if verdict != "ok" else ""
@@ -137,9 +148,9 @@ def width_ratio(x: Tensor, y: Tensor) -> float:
     return float((x - x.mean(0)).double().square().mean().sqrt() / (y - y.mean(0)).double().square().mean().sqrt())
 
 
-def _nearest(x: Tensor, points: Tensor) -> Tensor:
-    """Return each row's distance to the nearest point."""
-    return torch.cat([torch.cdist(rows, points).amin(1) for rows in torch.split(x.flatten(1), 500)])
+def coverage(x: Tensor, y: Tensor) -> float:
+    """Return the share of points y that have one of x no farther away than their fifth neighbour in y."""
+    return density_and_coverage(x, y, NEIGHBOURS)[1]
 
 
 def floor_words(base: Floor, n: int) -> str:

@@ -57,29 +57,32 @@ class Placements(NamedTuple):
     """Shapes on a picture of `size` rows."""
 
     bits: Bits
-    """(K, size / 2): two rows in each number."""
+    """Their pixels, (⌈size / 2⌉, K): two rows in each number."""
     kind: Whole
+    """Their places in `KINDS`, (K,)."""
     weight: NDArray[np.float64]
+    """How often the generator draws them, in proportion, (K,)."""
 
-    def __getitem__(self, which: object) -> Placements:  # type: ignore[override]
-        return Placements(self.bits[which], self.kind[which], self.weight[which])  # type: ignore[index]
+    def of(self, which: NDArray[np.generic]) -> Placements:
+        """Return those that `which`, numbers or truths, points out."""
+        return Placements(self.bits[:, which], self.kind[which], self.weight[which])
 
 
 def pack(white: NDArray[np.bool_]) -> Bits:
-    """Return pictures (…, size, size), size even and at most 32, as bits (…, size / 2)."""
-    ones = np.uint64(1) << np.arange(white.shape[-1], dtype=np.uint64)
-    return _joined((white * ones).sum(-1, dtype=np.uint64))
+    """Return a picture (size, size), at most 32 a side, as bits (⌈size / 2⌉, 1)."""
+    ones = np.uint64(1) << np.arange(len(white), dtype=np.uint64)
+    return _joined((white * ones).sum(1, dtype=np.uint64)[:, None])
 
 
 def unpack(bits: Bits, size: int) -> NDArray[np.bool_]:
-    """Return the pictures (…, size, size) of bits (…, size / 2)."""
-    rows = np.stack([bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)], -1).reshape(*bits.shape[:-1], size)
+    """Return the pictures (K, size, size) of bits (⌈size / 2⌉, K)."""
+    rows = np.stack([bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)], 1).reshape(2 * len(bits), -1)[:size].T
     return (rows[..., None] >> np.arange(size, dtype=np.uint64)) & np.uint64(1) == 1
 
 
 def count(bits: Bits) -> Whole:
-    """Return the number of ones, summed over the last axis."""
-    return np.bitwise_count(bits).sum(-1, dtype=np.int64)
+    """Return the number of ones in each column of bits (rows, K)."""
+    return np.bitwise_count(bits).sum(0, dtype=np.uint16).astype(np.int64)
 
 
 def covering(pixel: tuple[int, int], white: NDArray[np.bool_], most: int) -> Placements:
@@ -100,20 +103,22 @@ def covering(pixel: tuple[int, int], white: NDArray[np.bool_], most: int) -> Pla
     line = forms.kind[found] == KINDS.index("line")
     whole = ((corner >= 0) & (corner + forms.extent[found] <= size)).all(-1)
     starts = corner[:, None] + forms.starts[found]
-    legal = np.where(line, ((starts >= 0) & (starts < size)).all(-1).any(-1), whole) & (~forms.rounded[found] | (x == 0))
+    legal = np.where(line, ((starts >= 0) & (starts < size)).all(-1).any(-1), whole) & (
+        ~forms.rounded[found] | (x == 0)
+    )
     found, corner = found[legal], corner[legal]
 
-    window = np.zeros((len(found), size), dtype=np.uint64)
+    rows = np.zeros((size, len(found)), dtype=np.uint64)
     low, high = max(0, y - _REACH), min(size, y + _REACH + 1)
-    window[:, low:high] = forms.bits[low - y + _REACH : high - y + _REACH][:, found].T
-    rows = (window >> up) & np.uint64((1 << size) - 1)
-    halves = forms.halves[found]
-    which, row = np.nonzero((halves >= 0) & (corner[:, 1:] + halves == 0))
-    height = corner[which, 0] + row
+    rows[low:high] = (forms.bits[low - y + _REACH : high - y + _REACH][:, found] >> up) & np.uint64((1 << size) - 1)
+    edge = np.flatnonzero(corner[:, 1] < 0)
+    halves = forms.halves[found[edge]]
+    which, row = np.nonzero((halves >= 0) & (corner[edge, 1:] + halves == 0))
+    which, height = edge[which], corner[edge[which], 0] + row
     inside = (height >= 0) & (height < size)
-    rows[which[inside], height[inside]] |= np.uint64(1)
+    rows[height[inside], which[inside]] |= np.uint64(1)
     made = Placements(_joined(rows), forms.kind[found], forms.weight[found])
-    return made[count(made.bits & ~pack(white)) <= most] if len(which) else made
+    return made.of(count(made.bits & ~pack(white)) <= most) if len(which) else made
 
 
 @lru_cache(maxsize=2)
@@ -208,5 +213,6 @@ def _painted(size: int) -> Iterator[tuple[str, Whole, Whole, Whole, Whole, float
 
 
 def _joined(rows: Bits) -> Bits:
-    """Return rows (…, size), of at most 32 bits each, two in each number."""
-    return rows[..., 0::2] | (rows[..., 1::2] << np.uint64(32))
+    """Return rows (size, K), of at most 32 bits each, two in each number."""
+    rows = np.pad(rows, ((0, len(rows) % 2), (0, 0)))
+    return rows[0::2] | (rows[1::2] << np.uint64(32))

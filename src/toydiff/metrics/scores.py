@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
-from toydiff.data import Batch
+from toydiff.data import Batch, Data
 
 Better = Literal["lower", "higher", "near"]
 """Less, more, or as near as can be to what real data read."""
@@ -36,7 +36,13 @@ class Meaning(NamedTuple):
 
 
 class Measures:
-    """Numbers for samples beside as many real data, computed together since they share their costs."""
+    """Numbers for samples beside as many real data, computed together since they share their costs.
+
+    Of one class, if `label` numbers it; of a model that was asked for classes, if it is `conditional`.
+    """
+
+    def __init__(self, data: Data, *, conditional: bool = False, label: int | None = None) -> None:
+        raise NotImplementedError
 
     meanings: dict[str, Meaning]
     """Every number there is for such data, in the order of a table."""
@@ -83,15 +89,23 @@ class Score:
         return self.floor.z(self.value)
 
 
+def copying_p(shares: Sequence[float], n: int) -> float:
+    """Return the one-sided p of `copying` ≥ ½ by chance, from independent shares of n samples against n held-out data.
+
+    Where nothing is copied a share has mean ½ and variance (2n + 1)/12n² (Mann & Whitney 1947; Meehan et al. 2020).
+    """
+    z = (fmean(shares) - 0.5) / math.sqrt((2 * n + 1) / (12 * n * n) / len(shares))
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
 def remark(name: str, values: Sequence[float], n: int) -> str:
     """Return what else there is to say of a score's values, each of n samples."""
     if not all(map(math.isfinite, values)):
         return "infinite: samples lie where the true density is 0"
     if name != "copying":
         return ""
-    # under the null a share has mean ½ and this variance (Mann & Whitney 1947); the draws are independent of each other
-    z = (fmean(values) - 0.5) / math.sqrt((2 * n + 1) / (12 * n * n) / len(values))
-    return f"Mann–Whitney p = {math.erfc(z / math.sqrt(2)) / 2:.2g} for no nearer than held-out data"
+    p = copying_p(values, n)
+    return f"Mann–Whitney: p {'< 1e-16' if p < 1e-16 else f'= {p:.2g}'} if nothing is copied"
 
 
 def difference(score: Score, other: Score) -> tuple[float, tuple[float, float] | None] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toydiff.data.shapes import KINDS
-from toydiff.metrics.placements import Bits, Placements, count, covering, pack, unpack
+from toydiff.metrics.placements import Bits, Placements, Whole, count, covering, pack, unpack
+
+Shapes: TypeAlias = tuple[tuple[int, Bits], ...]
+"""The kind and the pixels of each."""
 
 BRANCHES = 24
 """Shapes that are tried on a pixel when some pixels may differ: those that add most to what is covered."""
+THIN = ((0.25, 4), (0.5, 2))
+"""What this share of the pixels, those with the least white around them, count more: they are the hardest to cover."""
 
 
 class Explanation(NamedTuple):
@@ -31,10 +36,10 @@ class Explanation(NamedTuple):
 def explain(x: Tensor, most: int = 3, within: int = 4) -> list[Explanation]:
     """Return the union of at most `most` shapes nearest to each picture x > 0, if it differs in `within` pixels or less.
 
-    x is (N, 1, size, size), size even and at most 32. An exact union is always found, with the fewest shapes. Beyond
-    that, every pixel in turn that none of the shapes covers yet is left black or given a shape that covers it; of these
-    only those that add most are tried, so that a distance above 0 is an upper bound, which is rarely too high. A picture
-    without a white pixel is no union: its distance is its area.
+    x is (N, 1, size, size), at most 32 a side. An exact union is always found, with as few shapes as will do. Failing
+    that, shapes are tried on the open pixel that fewest should lie on and on its neighbours, as many as it takes for one
+    of them to be covered; a shape is left out if another covers the same and spills no more, and of the rest only those
+    that add most are tried. A distance above 0 is thus an upper bound. A picture without a white pixel is no union.
     """
     return [_Search(white, most).explain(within) for white in (x[:, 0] > 0).cpu().numpy()]
 
@@ -47,114 +52,121 @@ class _Search:
         self.bits = pack(white)
         y, x = np.nonzero(white)
         # fewest shapes lie on pixels in corners and at ends: those with little white around them
-        padded = np.pad(white, 4).astype(np.int64).cumsum(0).cumsum(1)
-        padded = np.pad(padded, ((1, 0), (1, 0)))
-        around = sum(
-            padded[y + 5 + k, x + 5 + k] - padded[y + 4 - k, x + 5 + k] - padded[y + 5 + k, x + 4 - k] + padded[y + 4 - k, x + 4 - k]
-            for k in (2, 4)
-        )  # fmt: skip
-        order = np.argsort(around, kind="stable")
-        self.pixels = np.stack([y, x], 1)[order]
-        self.known: dict[tuple[tuple[int, int], int], Placements] = {}
-        self.nodes = 0
+        total = np.pad(np.pad(white, 4).astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        around = np.zeros(len(y), dtype=np.int64)
+        for k in (2, 4):
+            top, bottom, left, right = y + 4 - k, y + 5 + k, x + 4 - k, x + 5 + k
+            around += total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+        self.pixels = np.stack([y, x], 1)[np.argsort(around, kind="stable")]
+        thin = np.zeros((len(THIN), *white.shape), dtype=bool)
+        for k, (share, _) in enumerate(THIN):
+            thin[k][tuple(self.pixels[: int(share * len(y))].T)] = True
+        self.thin = [pack(part) for part in thin]
+        self.known: dict[tuple[int, bytes], Placements] = {}
 
     def explain(self, within: int) -> Explanation:
-        if not len(self.pixels):
-            return Explanation(self.size**2, (), torch.zeros(0, self.size, self.size, dtype=torch.bool))
+        nothing: Bits = np.zeros_like(self.bits)
         self.best, self.chosen = within + 1, ()
-        nothing = np.zeros_like(self.bits)
-        for shapes in range(1, self.most + 1):  # exactly, with as few as possible
-            if self._cover(self.bits, nothing, shapes, [], 0):
-                break
-        if self.best > 0 and within > 0:
-            self._cover(self.bits, nothing, self.most, [], within)
-        kinds = [KINDS[int(kind)] for kind, _ in self.chosen]
-        order = sorted(range(len(kinds)), key=kinds.__getitem__)
-        ink = unpack(np.stack([bits for _, bits in self.chosen]), self.size) if kinds else np.zeros((0, self.size, self.size), bool)
-        return Explanation(self.best, tuple(sorted(kinds)), torch.from_numpy(ink[order]))
+        if len(self.pixels) and not self._exactly():
+            for nearer in sorted({1, 2, within}):  # what lies nearer is found more surely among fewer shapes
+                if 0 < nearer <= within and nearer < self.best:
+                    self._cover(self.bits, nothing, self.most, (), nearer)
+        chosen = sorted(self.chosen, key=lambda shape: shape[0])
+        ink = unpack(np.concatenate([nothing[:, :0], *(bits for _, bits in chosen)], 1), self.size)
+        return Explanation(self.best, tuple(KINDS[kind] for kind, _ in chosen), torch.from_numpy(ink))
 
-    def _cover(self, rest: Bits, spilt: Bits, shapes: int, before: list[tuple[int, Bits]], within: int) -> bool:
+    def _exactly(self) -> bool:
+        """Look for shapes whose union is the picture, as few as possible."""
+        nothing = np.zeros_like(self.bits)
+        return any(self._cover(self.bits, nothing, shapes, (), 0) for shapes in range(1, self.most + 1))
+
+    def _cover(self, rest: Bits, spilt: Bits, shapes: int, before: Shapes, within: int) -> bool:
         """Look for `shapes` more that cover `rest` in all but `within` pixels, those `spilt` included; say if exact."""
-        self.nodes += 1
-        budget = min(within, self.best - 1) - int(count(spilt))
-        if budget < 0:
-            return False
-        left = int(count(rest))
-        if left <= budget or shapes == 0:
-            if left <= budget:
-                self.best, self.chosen = left + int(count(spilt)), tuple(before)
+        spent, left = int(count(spilt)[0]), int(count(rest)[0])
+        if left + spent <= min(within, self.best - 1):
+            self.best, self.chosen = left + spent, before
+        budget = min(within, self.best - 1) - spent
+        if budget < 0 or shapes == 0:
             return self.best == 0
-        found = self._on(rest, budget + 1, within)
+        found = self._on(self._hardest(rest, budget + 1), within)
         new, spills = found.bits & rest, (found.bits & ~self.bits) | spilt
         gain, cost = count(new), count(spills)
-        keep = np.flatnonzero(cost - count(spilt) <= budget)
         if shapes == 1:
-            total = (left - gain + cost)[keep]
-            if len(total) and total.min() < self.best and total.min() <= within:
-                best = keep[np.lexsort((-found.weight[keep], total))[0]]
-                self.best = int(total.min())
-                self.chosen = (*before, (int(found.kind[best]), found.bits[best]))
+            total = left - gain + cost
+            if len(total) and total.min() <= budget + spent:
+                best = np.lexsort((-found.weight, total))[0]
+                self.best, self.chosen = int(total[best]), (*before, _shape(found, best))
             return self.best == 0
-        tried = self._undominated(new, gain, cost, keep, within)
+        keep = np.flatnonzero(cost - spent <= budget)
+        value = gain - cost
+        for part, (_, more) in zip(self.thin, THIN, strict=True):
+            value = value + more * count(new & part)
+        tried = _undominated(new, cost, value, keep, BRANCHES if within else None)
         if shapes == 2 and within == 0:
-            return self._pair(rest, found[tried], before)
+            return self._pair(rest, found.of(tried), before)
         for k in tried:
-            more = [*before, (int(found.kind[k]), found.bits[k])]
-            if self._cover(rest & ~found.bits[k], spills[k], shapes - 1, more, within):
+            chosen = (*before, _shape(found, k))
+            if self._cover(rest & ~found.bits[:, k, None], spills[:, k, None], shapes - 1, chosen, within):
                 return True
         return False
 
-    def _pair(self, rest: Bits, one: Placements, before: list[tuple[int, Bits]]) -> bool:
+    def _pair(self, rest: Bits, one: Placements, before: Shapes) -> bool:
         """Look for a shape of `one` that covers `rest` together with another: all on which the same pixel is open."""
-        while len(one.bits):
+        while len(one.kind):
             open_ = rest & ~one.bits
-            y, x = self._hardest(open_[0])
-            misses = open_[:, y // 2] >> np.uint64(32 * (y % 2) + x) & np.uint64(1) == 1
-            other = self._covering((y, x), 0)
-            which, by = np.nonzero(~(open_[misses][:, None] & ~other.bits).any(-1))
+            ((y, x),) = self._hardest(open_[:, :1], 1)
+            misses = (open_[y // 2] >> np.uint64(32 * (y % 2) + x)) & np.uint64(1) == 1
+            other = self._on([(y, x)], 0)
+            still = open_[:, misses][..., None] & ~other.bits[:, None]
+            which, by = np.nonzero(~np.bitwise_or.reduce(still, 0).astype(bool))
             if len(which):
-                k = np.argmax(other.weight[by])
-                pair = [(int(p.kind[j]), p.bits[j]) for p, j in ((one[misses], which[k]), (other, by[k]))]
-                self.best, self.chosen = 0, (*before, *pair)
+                k = int(np.argmax(other.weight[by]))
+                self.best, self.chosen = 0, (*before, _shape(one.of(misses), which[k]), _shape(other, by[k]))
                 return True
-            one = one[~misses]
+            one = one.of(~misses)
         return False
 
-    def _hardest(self, rest: Bits) -> tuple[int, int]:
-        y, x = self.pixels[np.argmax(unpack(rest, self.size)[tuple(self.pixels.T)])]
-        return int(y), int(x)
+    def _hardest(self, rest: Bits, pixels: int) -> list[tuple[int, int]]:
+        """Return the pixel of `rest` on which fewest shapes should lie, and the `pixels` − 1 nearest to it."""
+        places = self.pixels[unpack(rest, self.size)[0][tuple(self.pixels.T)]]
+        if pixels > 1:
+            places = places[np.argsort(np.abs(places - places[0]).sum(1), kind="stable")]
+        return [(int(y), int(x)) for y, x in places[:pixels]]
 
-    def _undominated(self, new: Bits, gain: NDArray[np.int64], cost: NDArray[np.int64], keep: NDArray[np.int64], within: int) -> Sequence[int]:
-        """Return those of the shapes `keep` which none surpasses that covers as much and more and spills no more."""
-        keep = keep[np.lexsort((cost[keep], -(gain - cost)[keep]))]
-        chosen: list[int] = []
-        while len(keep) and (within == 0 or len(chosen) < BRANCHES):
-            k = int(keep[0])
-            chosen.append(k)
-            keep = keep[1:]
-            keep = keep[((new[keep] & ~new[k]) != 0).any(1) | (cost[keep] < cost[k])]
-        return chosen
+    def _on(self, pixels: Sequence[tuple[int, int]], within: int) -> Placements:
+        """Return the shapes on any of these pixels that lie on the picture but for `within` pixels."""
+        key = within, np.array(pixels, dtype=np.int8).tobytes()
+        if key not in self.known:
+            if len(pixels) == 1:
+                found = covering(pixels[0], self.white, within)
+                if within == 0:
+                    area = count(found.bits)
+                    found = found.of(_undominated(found.bits, np.zeros_like(area), area, np.arange(len(area))))
+                self.known[key] = found
+            else:
+                lists = [self._on([pixel], within) for pixel in pixels]
+                for k, (y, x) in enumerate(pixels):  # a shape on an earlier pixel is there already
+                    for later in range(k + 1, len(pixels)):
+                        there = lists[later].bits[y // 2] >> np.uint64(32 * (y % 2) + x) & np.uint64(1) == 1
+                        lists[later] = lists[later].of(~there)
+                bits, kind, weight = zip(*lists, strict=True)
+                self.known[key] = Placements(np.concatenate(bits, 1), np.concatenate(kind), np.concatenate(weight))
+        return self.known[key]
 
-    def _on(self, rest: Bits, pixels: int, within: int) -> Placements:
-        """Return the shapes on the so many hardest pixels of `rest`: one of these pixels must be covered."""
-        open_ = unpack(rest, self.size)[tuple(self.pixels.T)]
-        places = self.pixels[open_]
-        near = np.abs(places - places[0]).sum(1)
-        places = places[np.argsort(near, kind="stable")[:pixels]]
-        found = [self._covering((int(y), int(x)), within) for y, x in places]
-        if len(found) == 1:
-            return found[0]
-        bits = np.concatenate([f.bits for f in found])
-        first = np.ones(len(bits), dtype=bool)
-        start = len(found[0].bits)
-        for k, f in enumerate(found[1:], 1):  # a shape on an earlier pixel is there already
-            end = start + len(f.bits)
-            for y, x in places[:k]:
-                first[start:end] &= (f.bits[:, y // 2] >> np.uint64(32 * (y % 2) + x)) & np.uint64(1) == 0
-            start = end
-        return Placements(bits, np.concatenate([f.kind for f in found]), np.concatenate([f.weight for f in found]))[first]
 
-    def _covering(self, pixel: tuple[int, int], within: int) -> Placements:
-        if (pixel, within) not in self.known:
-            self.known[pixel, within] = covering(pixel, self.white, within)
-        return self.known[pixel, within]
+def _shape(found: Placements, k: int) -> tuple[int, Bits]:
+    return int(found.kind[k]), found.bits[:, k, None]
+
+
+def _undominated(new: Bits, cost: Whole, value: Whole, keep: Whole, most: int | None = None) -> Whole:
+    """Return those of the shapes `keep` for which there is none that covers all they do and more, and spills no more.
+
+    `most` of them at most: those of the highest value.
+    """
+    keep = keep[np.lexsort((cost[keep], -value[keep]))]
+    new, cost, chosen = new[:, keep], cost[keep], []
+    while len(keep) and (most is None or len(chosen) < most):
+        chosen.append(int(keep[0]))
+        worth = np.bitwise_or.reduce(new & ~new[:, :1], 0).astype(bool) | (cost < cost[0])
+        keep, new, cost = keep[worth], new[:, worth], cost[worth]
+    return np.array(chosen, dtype=np.int64)

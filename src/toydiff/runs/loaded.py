@@ -280,7 +280,9 @@ class Loaded:
         denoise = self.denoise(
             None if label is None else label.to(self.device), clip=None
         )  # smooth, as its ODE must be
-        log_p = log_prob(denoise, z, self.schedule, steps=steps, probes=v, sigma_data=self.config.sigma_data)
+        # a run that starts from N(0, I) says with it what it takes noise to be
+        sigma_data = 1.0 if self.config.sampling.prior == "unit" else self.config.sigma_data
+        log_p = log_prob(denoise, z, self.schedule, steps=steps, probes=v, sigma_data=sigma_data)
         return log_p.cpu() - x[0].numel() * math.log(self.scale)
 
     def to_data(self, x: Tensor) -> Tensor:

@@ -49,8 +49,10 @@ def load(
     found = replace(found, value=str(path))
     run = run_of(content.header, path)
     denoiser = run.build("meta").requires_grad_(False).eval()
-    for weights_of in (content.model, content.ema):
+    for weights_of in (content.model, content.ema) if content.model else (content.ema,):
         checkpoints.check_shapes(weights_of, denoiser)
+    if weights == "raw" and not content.model:
+        raise ToydiffError(f"{shown(path)} holds the averaged weights alone", "Leave --weights raw out.")
     denoiser.load_state_dict(content.ema if weights == "ema" else content.model, assign=True)
     denoiser.to(device)
     title = found.path.parent.name if found.path.name in ("best.pt", "latest.pt", PREVIOUS) else found.path.stem

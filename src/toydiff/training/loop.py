@@ -173,6 +173,8 @@ def fit(
     if revisit:
         epoch, unknown = _epoch(start, batches), torch.tensor(math.nan)
         lr = training.optimizer.lr * training.rate(start, total)
+        for group in optimizer.param_groups:  # as that step left it: it may be saved again
+            group["lr"] = lr
         yield Step(start, total, epoch, unknown, unknown, lr, denoiser, average, optimizer, guard)
     if world.size > 1 and start < total:
         # the first pass finds out in which order gradients come and the next ones send them so: a resumed run, too,
@@ -221,9 +223,7 @@ def _update(
     return loss, norm
 
 
-def _backward(
-    model: nn.Module, batch: TrainingBatch, training: Training, world: World
-) -> tuple[Tensor, Tensor, Level]:
+def _backward(model: nn.Module, batch: TrainingBatch, training: Training, world: World) -> tuple[Tensor, Tensor, Level]:
     """Compute the gradient of the batch's mean loss; return the losses (B,) of this rank, the mean, and the levels."""
     model.zero_grad(set_to_none=True)
     size, rows = len(batch.x0), world.part(len(batch.x0))

@@ -56,7 +56,8 @@ class Stage:
     """One figure for the whole film: what stands still is drawn once, what moves on top of it in every frame."""
 
     def __init__(self, limits: Limits, size: int, overlay: ArrayLike | None, title: str) -> None:
-        self.canvas = FigureCanvasAgg(Figure(figsize=(size / 100, size / 100), dpi=100, facecolor=theme().paper))
+        inches = (size + 0.01) / 100  # or what is restored before each frame ends a pixel short of the edge
+        self.canvas = FigureCanvasAgg(Figure(figsize=(inches, inches), dpi=100, facecolor=theme().paper))
         self.zoom, self.limits = size / 720, limits
         self.ax = ax = self.canvas.figure.add_axes((0, 0, 1, 1))
         ax.axis("off")

@@ -1,0 +1,120 @@
+"""What is measured of pictures of shapes: are they shapes, how much of them is white, in how many pieces, which kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, stats
+from torch import Generator, Tensor
+
+from toydiff.data import Batch, Data
+from toydiff.data.shapes import Shapes
+from toydiff.metrics.placements import LARGEST
+from toydiff.metrics.scores import Meaning, Measures
+from toydiff.metrics.validity import Explanation, explain
+
+TOLERANCES = (0, 2, 4)
+"""Pixels that may differ from the nearest union of shapes."""
+STRICT = 400
+"""Pictures of a draw that are explained: one that is nearly right takes a tenth of a second."""
+MOST = 3
+SEEN = 20_000
+"""Pictures that stand for the training set, where that is endless."""
+
+MEANINGS = {
+    "valid": Meaning("", "higher", f"share of pictures the generator can draw, of the first {STRICT}"),
+    "valid but for 2": Meaning("", "higher", "share of pictures that differ from such a one in 2 pixels at most"),
+    "valid but for 4": Meaning("", "higher", "share of pictures that differ from such a one in 4 pixels at most"),
+    "label agreement": Meaning("", "higher", "share of pictures explained by the kinds and the number asked for"),
+    "decided": Meaning("", "higher", "share of pixels beyond ±0.9"),
+    "area": Meaning("pixels", "lower", "W1 between the numbers of white pixels"),
+    "pieces": Meaning("", "lower", "total variation between the numbers of white pieces"),
+    "seen before": Meaning(
+        "", "near", f"share that are pictures of the training set, or of {SEEN:,} others if endless"
+    ),
+}
+_VALID = dict(zip(TOLERANCES, MEANINGS, strict=False))
+
+
+class ShapeMeasures(Measures):
+    """The scores of pictures of shapes (n, 1, size, size) against data; white is what is above 0."""
+
+    meanings, few = MEANINGS, 200
+
+    def __init__(self, data: Data, *, conditional: bool = False, label: int | None = None) -> None:
+        assert isinstance(data, Shapes)
+        self.data, self.missing = data, {}
+        training = data.fixed().x if data.n is not None else data.draw(SEEN, Generator().manual_seed(data.seed)).x
+        self._seen = set(keys(training))
+        if data.size > LARGEST or data.most > MOST:
+            reason = f"pictures are explained up to {LARGEST} pixels a side and by {MOST} shapes at most"
+            self.missing |= dict.fromkeys((*_VALID.values(), "label agreement"), reason)
+        elif not conditional:
+            self.missing["label agreement"] = "the model was asked for no classes"
+
+    def __call__(self, samples: Batch, real: Batch) -> dict[str, float]:
+        x = samples.x
+        found = {
+            "decided": decided(x),
+            "area": float(stats.wasserstein_distance(areas(x), areas(real.x))),
+            "pieces": total_variation(pieces(x), pieces(real.x)),
+            "seen before": sum(key in self._seen for key in keys(x)) / len(x),
+        }
+        if _VALID[0] not in self.missing:
+            explained = explain(x[:STRICT], self.data.most, max(TOLERANCES))
+            found |= {name: valid(explained, tolerance) for tolerance, name in _VALID.items()}
+            if "label agreement" not in self.missing and samples.label is not None:
+                found["label agreement"] = agreement(explained, samples.label, self.data)
+        return found
+
+    def quick(self, samples: Batch, real: Batch) -> dict[str, float]:
+        found = {"decided": decided(samples.x)}
+        if _VALID[0] not in self.missing:
+            explained = explain(samples.x, self.data.most, 2)
+            found |= {_VALID[tolerance]: valid(explained, tolerance) for tolerance in (0, 2)}
+        return found
+
+
+def valid(explained: list[Explanation], tolerance: int) -> float:
+    """Return the share of pictures whose nearest union of shapes is at most `tolerance` pixels away."""
+    return sum(each.distance <= tolerance for each in explained) / len(explained)
+
+
+def agreement(explained: list[Explanation], label: Tensor, data: Shapes) -> float:
+    """Return the share of pictures explained by just the kinds and the number of shapes that their labels name.
+
+    A real picture may be explained by fewer shapes or by others than it was made of: one may cover another.
+    """
+    numbers = [
+        data.label_of(f"{'+'.join(sorted(set(each.kinds)))}:{len(each.kinds)}") if each.kinds else -1
+        for each in explained
+    ]
+    return sum(number == asked for number, asked in zip(numbers, label.tolist(), strict=False)) / len(explained)
+
+
+def decided(x: Tensor, beyond: float = 0.9) -> float:
+    """Return the share of pixels |x| > `beyond`: the data have black, −1, and white, 1, and nothing between."""
+    return float((x.abs() > beyond).double().mean())
+
+
+def areas(x: Tensor) -> NDArray[np.int64]:
+    """Return the number of white pixels of each picture, (N,)."""
+    return (x > 0).flatten(1).sum(1).cpu().numpy()  # type: ignore[no-any-return]
+
+
+def pieces(x: Tensor) -> NDArray[np.int64]:
+    """Return the number of connected white pieces of each picture, (N,): pixels that touch at a corner are connected."""
+    white = (x[:, 0] > 0).cpu().numpy()
+    return np.array([ndimage.label(each, structure=np.ones((3, 3)))[1] for each in white])
+
+
+def total_variation(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
+    """Return ½ Σ |p(k) − q(k)| of the shares of whole numbers k ≥ 0 in a and in b."""
+    most = max(a.max(), b.max()) + 1
+    shares = (np.bincount(numbers, minlength=most) / len(numbers) for numbers in (a, b))
+    return float(np.abs(np.subtract(*shares)).sum() / 2)
+
+
+def keys(x: Tensor) -> list[bytes]:
+    """Return each picture's white pixels as bytes: equal for equal pictures."""
+    return [row.tobytes() for row in np.packbits((x > 0).flatten(1).cpu().numpy(), axis=1)]

@@ -1,0 +1,64 @@
+"""toydiff evaluate as typed: a table, a document, samplers side by side; and scores along a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import Toydiff
+from .program import TINY
+
+
+@pytest.fixture(autouse=True)
+def cache(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own."""
+    monkeypatch.setenv("TOYDIFF_DATA", "cache")
+    return here / "cache"
+
+
+def test_a_table_of_80_columns_and_the_same_as_json(with_run: Path, cache: Path, toydiff: Toydiff) -> None:
+    done = toydiff("evaluate", "tiny", "-n", "40", "--draws", "2", "--seed", "7")
+    table = done.stdout.split("\n\n")
+    assert max(map(len, "\n\n".join(table[:3]).splitlines())) <= 80
+    for words in ("tiny against held-out points of moons", "2 draws of 40 samples from seed 7", "H = 1.007585 nats"):
+        assert words in table[0]
+    found = json.loads(toydiff("evaluate", "tiny", "-n", "40", "--draws", "2", "--seed", "7", "--json").stdout)
+    assert len(list((cache / "floors").iterdir())) == 1
+    assert (found["n"], found["draws"], found["seed"], found["evaluations"]) == (40, 2, 7, 79)
+    for name, score in found["scores"].items():
+        row = next(line for line in table[1].splitlines() if line.startswith(name))
+        assert ("n/a" in row) == (score["value"] is None)
+        if score["value"] is None:
+            assert f"n/a: {score['note']}" in " ".join(done.stdout.split())
+        else:
+            assert score["interval"][0] <= score["value"] <= score["interval"][1]
+            assert (score["z"] is None and score["floor"]["sd"] == 0) or f"{score['z']:+.1f}" in row
+
+
+def test_samplers_side_by_side(with_run: Path, toydiff: Toydiff) -> None:
+    words = ("evaluate", "tiny", "-n", "30", "--draws", "2", "--compare", "ddim:4,heun:4,ddpm:5,euler:4")
+    found = json.loads(toydiff(*words, "--json").stdout)
+    assert list(found["compare"]) == ["ddim:4", "heun:4", "ddpm:5", "euler:4"]
+    assert [each["evaluations"] for each in found["compare"].values()] == [4, 7, 5, 4]
+    apart = found["differences"]
+    assert list(apart) == ["heun:4", "ddpm:5", "euler:4"]
+    assert all(abs(score["value"]) < 1e-6 for score in apart["euler:4"].values())  # euler is ddim without noise
+    values = [found["compare"][name]["scores"]["sliced W2"]["value"] for name in ("heun:4", "ddim:4")]
+    assert apart["heun:4"]["sliced W2"]["value"] == pytest.approx(values[0] - values[1])
+    said = toydiff(*words).stdout
+    assert said.count("floor ± sd") == 2 and max(map(len, said.splitlines())) <= 80
+    assert "KL" not in said and "ddim:4" in said
+
+
+def test_scores_are_written_along_a_run_and_a_resumed_run_has_the_same(here: Path, toydiff: Toydiff) -> None:
+    words = ("--set", "record.evaluate_every=10", "--set", "sampling.steps=4", "--runs-dir", "runs")
+    toydiff("train", "moons", "--name", "whole", "--steps", "20", *TINY, *words)
+    toydiff("train", "moons", "--name", "halves", "--steps", "20", *TINY, *words, "--max-time", "0.001s")
+    toydiff("resume", "halves", "--runs-dir", "runs")
+    whole, halves = ((here / "runs" / name / "metrics.jsonl").read_text() for name in ("whole", "halves"))
+    assert whole == halves
+    rows = [row for row in map(json.loads, whole.splitlines()) if "scores" in row]
+    assert [row["step"] for row in rows] == [10, 20] and set(rows[0]["scores"]) == {"sliced W2", "energy distance"}
+    assert rows[0]["scores"] != rows[1]["scores"]

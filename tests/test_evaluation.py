@@ -1,0 +1,162 @@
+"""Evaluations whose result is known: exact models, models known to be wrong by so much, models that copy."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from toydiff.config import Run
+from toydiff.data import Checkerboard, Data, Gaussians, Moons
+from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.evaluation import divergence, evaluate, real, track
+from toydiff.metrics.scores import Floor, Meaning, Score, confidence, copying_p, difference
+from toydiff.names import Found
+from toydiff.oracle import ExactDenoiser, Gaussian
+from toydiff.runs import Loaded, load
+from toydiff.samplers import DDIM
+from toydiff.schedules import Level
+
+
+def by_name(scores: list[Score]) -> dict[str, Score]:
+    return {score.name: score for score in scores}
+
+
+def unlabelled(data: Data, oracle: ExactDenoiser) -> Loaded:
+    """A model of `data` that is the exact denoiser of something else, whatever the label."""
+
+    def denoise(x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
+        return oracle(x, level)
+
+    return Loaded("other", Found("exact", "", ""), Run(data=data), denoise, data.shift, data.scale)
+
+
+def test_an_exact_model_is_at_its_floor_in_every_score() -> None:
+    model = load("exact:moons")
+    for score in evaluate(model, 200, draws=3):
+        if score.name in ("outside", "copying"):
+            assert score.value is None and score.note
+        else:
+            assert score.z is not None and abs(score.z) < 3, score
+            assert score.interval is not None and score.interval[0] <= score.value <= score.interval[1]
+    exact = divergence(load("exact:checkerboard"), 200)
+    assert exact.value is not None and abs(exact.value) < 0.01 and abs(exact.z or 0) < 3
+
+
+def test_a_model_made_of_points_copies_them() -> None:
+    scores = by_name(evaluate(load("exact:moons@100"), 200, draws=2))
+    assert scores["copying"].value == pytest.approx(1) and (scores["copying"].z or 0) > 10
+    assert "p < 1e-16" in scores["copying"].note
+    assert (scores["coverage"].z or 0) < -3  # a hundred points do not cover the moons
+    assert divergence(load("exact:moons@100"), 50).value is None
+
+
+@pytest.mark.parametrize("wrong", [0.7, 1.0, 1.5])
+def test_the_divergence_of_a_gaussian_of_the_wrong_width(wrong: float) -> None:
+    data = Gaussians(modes=1, radius=0, std=0.5)
+    found = divergence(unlabelled(data, Gaussian(torch.zeros(2), wrong)), 2000)  # of data scaled to an RMS of 1
+    # KL(N(0, I) ‖ N(0, s² I)) in the plane
+    expected = 2 * math.log(wrong) + 1 / wrong**2 - 1
+    assert found.interval is not None and found.interval[0] - 1e-5 <= expected <= found.interval[1] + 1e-5
+    assert found.floor is not None and found.floor.sd < 0.03
+
+
+def test_the_divergence_of_a_conditional_model_is_that_of_its_classes() -> None:
+    """Given the class, an exact model is exact; asked for the other class, it is off by nats."""
+    model = load("exact:gaussians")
+    assert abs(divergence(model, 200).value or 1) < 0.02
+    assert abs(divergence(model, 200, label="3").value or 1) < 0.02
+    assert abs(divergence(model, 200, label="none").value or 1) < 0.02
+
+    def other(x: Tensor, level: Level, label: Tensor) -> Tensor:
+        return model.denoiser(x, level, (label + 1) % 8)
+
+    assert (divergence(replace(model, denoiser=other), 200, label="3").value or 0) > 10
+
+
+def test_one_class_stands_beside_that_class() -> None:
+    model = load("exact:gaussians")
+    scores = by_name(evaluate(model, 100, draws=2, floor_draws=5, label="3"))
+    assert scores["sliced W2"].value is not None and scores["sliced W2"].value < 0.1
+    assert scores["label agreement"].value == pytest.approx(1, abs=0.01)
+    assert "one class" in scores["mode weights"].note
+    assert (real(model.data, 50, 0, "evaluate", 0, 3).label == 3).all()
+    with pytest.raises(ConfigurationError, match="unknown label"):
+        evaluate(model, 50, label="9")
+
+
+def test_draws_are_a_function_of_the_seed_and_pairs_share_noise_and_data() -> None:
+    model = load("exact:moons")
+    few = {"draws": 2, "floor_draws": 2, "seed": 7}
+    first, same = evaluate(model, 50, **few), evaluate(model, 50, **few)
+    assert [score.values for score in first] == [score.values for score in same]
+    coarse = replace(model, config=model.config.model_copy(update={"sampling": {"sampler": DDIM(), "steps": 4}}))
+    other = evaluate(coarse, 50, **few)
+    mean, interval = difference(other[0], first[0]) or (0, None)
+    assert mean == pytest.approx((other[0].value or 0) - (first[0].value or 0)) and interval is not None
+    assert difference(first[0], same[0]) == (0, (0, 0))
+
+
+def test_floors_are_kept_and_a_damaged_file_of_them_is_made_again(tmp_path: Path) -> None:
+    few = {"draws": 2, "floor_draws": 3, "cache": tmp_path / "floors"}
+    before = [score.floor for score in evaluate(load("exact:moons"), 30, **few)]
+    (file,) = (tmp_path / "floors").iterdir()
+    changed = {name: [pair[0] + 1, pair[1]] for name, pair in json.loads(file.read_text()).items()}
+    file.write_text(json.dumps(changed))
+    kept = [score.floor for score in evaluate(load("exact:moons"), 30, **few)]
+    assert kept == [floor and Floor(floor.mean + 1, floor.sd) for floor in before]
+    for text in ("", "{}", '{"sliced W2": 3}', "[1]", "\0"):
+        file.write_text(text)
+        assert [score.floor for score in evaluate(load("exact:moons"), 30, **few)] == before
+    (tmp_path / "file").touch()
+    evaluate(load("exact:moons"), 30, **(few | {"cache": tmp_path / "file" / "floors"}))  # no cache is no failure
+
+
+def test_tracking_measures_the_same_at_every_call() -> None:
+    model = load("exact:gaussians")
+    assert track(model, 3) == track(model, 3) != track(model, 4)
+    assert set(track(model, 3)) == {"sliced W2", "energy distance"}
+
+
+def test_samples_where_the_density_is_zero() -> None:
+    """Squares half filled by another board: half the samples lie outside, and the NLL is infinite."""
+    data = Checkerboard()
+    oracle = Checkerboard(squares=2, size=4).exact().affine(data.shift, data.scale)
+    scores = by_name(evaluate(unlabelled(data, oracle), 400, draws=2, floor_draws=2))
+    assert scores["outside"].value == pytest.approx(0.5, abs=0.08)
+    assert scores["NLL − H"].value is None and "true density is 0" in scores["NLL − H"].note
+    assert scores["NLL − H"].interval is None
+
+
+def test_intervals_hold_the_mean_as_often_as_they_say() -> None:
+    x = torch.randn(2000, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).tolist()
+    held = sum(low <= 0 <= high for low, high in filter(None, map(confidence, x))) / len(x)
+    assert abs(held - 0.95) < 4 * math.sqrt(0.95 * 0.05 / len(x))
+    assert confidence([1.0]) is None and confidence([1.0, math.inf]) is None
+
+
+def test_a_score_without_a_spread_has_no_z() -> None:
+    meaning = Meaning("", "lower", "")
+    assert Score("x", meaning, (1.0,), None, Floor(0.0, 0.0)).z is None
+    assert Score("x", meaning, (1.0, 3.0), None, Floor(0.0, 0.5)).z == 4
+    assert Score("x", meaning, (math.inf, 1.0)).value is None
+    assert copying_p([0.5], 100) == 0.5
+
+
+def test_images_are_refused_in_words() -> None:
+    with pytest.raises(ToydiffError, match="nothing is measured of images"):
+        evaluate(load("exact:shapes@5"), 20)
+
+
+def test_data_know_how_far_their_entropy_may_be_off() -> None:
+    """Beside the mean of −log p over 100,000 draws, and exactly where there is a closed form."""
+    assert Checkerboard().entropy_error == 0 and Moons(noise=0).entropy_error is None
+    for data in (Moons(), Gaussians(weights=(1, 2, 3, 4, 5, 6, 7, 8))):
+        log_p = data.log_prob(data.draw(100_000, torch.Generator().manual_seed(0)).x.double())
+        assert data.entropy_error is not None and 0 < data.entropy_error < 1e-3
+        assert float(log_p.mean()) == pytest.approx(-(data.entropy or 0), abs=4 * float(log_p.std()) / 316)
