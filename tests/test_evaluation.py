@@ -13,7 +13,7 @@ from torch import Tensor
 
 from toydiff.config import Run
 from toydiff.data import Checkerboard, Data, Gaussians, Moons
-from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.errors import ConfigurationError
 from toydiff.evaluation import divergence, evaluate, real, track
 from toydiff.metrics.scores import Floor, Meaning, Score, confidence, copying_p, difference
 from toydiff.names import Found
@@ -146,11 +146,6 @@ def test_a_score_without_a_spread_has_no_z() -> None:
     assert Score("x", meaning, (1.0, 3.0), None, Floor(0.0, 0.5)).z == 4
     assert Score("x", meaning, (math.inf, 1.0)).value is None
     assert copying_p([0.5], 100) == 0.5
-
-
-def test_images_are_refused_in_words() -> None:
-    with pytest.raises(ToydiffError, match="nothing is measured of images"):
-        evaluate(load("exact:shapes@5"), 20)
 
 
 def test_data_know_how_far_their_entropy_may_be_off() -> None:

@@ -781,9 +781,7 @@ EVALUATING = [
     Row(f"{E} --compare ddim:10,huen:5", "run", 2, "unknown kind `huen`. Did you mean `heun`?"),
     Row(f"{E} --compare ddim:10,heun:0", "run", 2, "`--sampler heun:0` is not a sampler"),
     Row(f"{E} --compare ddim,heun --steps 5", "run", 2, "--compare names the samplers itself | Leave out"),
-    Row("evaluate exact:shapes@9", "", 1, "nothing is measured of images such as `shapes` yet"),
     Row("train moons --set record.evaluate_every=0", "", 2, "record.evaluate_every = 0"),
-    Row("train shapes32 --set record.evaluate_every=5", "", 2, "record.evaluate_every: nothing is measured of images"),
 ]
 
 X = "sample tiny -o x.png"
