@@ -397,7 +397,7 @@ def test_clean_boxes_are_flat_inside_and_empty_outside() -> None:
 def test_a_lattice_is_the_boxes_of_its_squares() -> None:
     """Two products against a sum over squares, also where the products underflow."""
     oracle = lattice()
-    lows = oracle.low + oracle.side * oracle.mass.nonzero()
+    lows = oracle.low + oracle.side * oracle.mass.nonzero().double()
     same, x = Boxes(lows, lows + oracle.side, oracle.mass[oracle.mass > 0]), 3 * normal(50, 2)
     for level in (Level(0.0, 1.0, 1e-3), Level(0.0, 1.0, 0.03), *LEVELS):
         torch.testing.assert_close(oracle(x, level), same(x, level), rtol=1e-9, atol=1e-9)
