@@ -13,14 +13,16 @@ import torch
 
 from toydiff import __version__
 from toydiff.data import Batch, Data
-from toydiff.errors import ToydiffError
+from toydiff.errors import ToydiffError, shown
 from toydiff.files import write_text
 from toydiff.metrics.measures import measures_for
-from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, remark
+from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, copying_sd, remark
 from toydiff.runs import Loaded
 from toydiff.runs.loaded import BATCH
 from toydiff.training import streams
 
+FEWEST = 20
+"""Real data that it takes to measure by."""
 DRAWS, FLOOR_DRAWS = 5, 20
 """Draws of samples that an interval comes from, and pairs of real draws that a floor comes from."""
 STEPS = 50
@@ -49,6 +51,7 @@ def evaluate(
     interval, guide, clip, device, evaluations.
     """
     data, chosen = loaded.data, class_of(loaded, label)
+    n = enough(data, n, chosen)
     measures = measures_for(data, loaded.conditional and str(label) != "none", chosen)
     drawn = []
     for b in range(draws):
@@ -82,6 +85,7 @@ def divergence(
         law = data.exact()
     except ToydiffError as error:
         return Score(name, KL, note=error.message)
+    n = enough(data, n, chosen)
     x, classes = real(data, n, seed, "likelihood", 0, chosen)
     given = classes if loaded.conditional and str(label) != "none" else None  # to the truth and to the model
     asked = torch.full((n,), len(data.label_names)) if loaded.conditional and given is None else given
@@ -102,7 +106,7 @@ def divergence(
 def track(loaded: Loaded, seed: int) -> dict[str, float]:
     """Return the quick scores of a model in training, the same noise and real data at every call."""
     measures = measures_for(loaded.data, loaded.conditional, None)
-    n = measures.few
+    n = enough(loaded.data, measures.few)
     return measures.quick(loaded.sample(n, seed=seed), real(loaded.data, n, seed, "evaluate", 0, None))
 
 
@@ -116,9 +120,30 @@ def class_of(loaded: Loaded, label: str | int | None) -> int | None:
     return loaded.data.label_of(label)
 
 
-def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None) -> Batch:
-    """Return n held-out data, of one class if a label is given: a function of (seed, stream, k)."""
+def enough(data: Data, n: int, label: int | None = None) -> int:
+    """Return n, or how many held-out data there are, if fewer; ToydiffError if they are too few to measure by."""
+    if data.available is None:
+        return n
+    if (there := len(real(data, n, 0, "evaluate", 0, label).x)) < FEWEST:
+        of = "" if label is None else f" of the class `{shown(data.label_names[label])}`"
+        raise ToydiffError(
+            f"{there} held-out {data.word}{of} are too few to measure by", f"It takes {FEWEST}: one in ten is held out."
+        )
+    return there
+
+
+def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None, *, trained: bool = False) -> Batch:
+    """Return n held-out data, of one class if a label is given: a function of (seed, stream, k).
+
+    Of a finite set they are different, and as many as there are; or, with `trained`, those that models train on.
+    """
     generator = streams.generator(seed, stream, k)
+    if data.available is not None:
+        x, labels = data.fixed() if trained else data.held_out(data.available, generator)
+        rows = torch.randperm(len(x), generator=generator)
+        if label is not None and labels is not None:
+            rows = rows[labels[rows] == label]
+        return Batch(x[rows[:n]], None if labels is None else labels[rows[:n]])
     if label is None:
         return data.held_out(n, generator)
     x = torch.empty(0, *data.shape)
@@ -142,7 +167,8 @@ def floors_of(
 ) -> dict[str, Floor]:
     """Return every score's floor at n samples: its mean and spread over pairs of fresh real draws.
 
-    They are kept in a file of the folder `cache`, named by all that they depend on.
+    Of a finite set the pairs are training data beside held-out ones. What is known of `copying` needs no draws. Floors
+    are kept in a file of the folder `cache`, named by all that they depend on.
     """
     names = [name for name in measures.meanings if name not in measures.missing]
     key = [__version__, torch.__version__, data.model_dump(mode="json"), names, n, seed, draws, label]
@@ -152,9 +178,11 @@ def floors_of(
     rows = []
     for k in range(draws):
         on_progress(f"floor: pair {k + 1} of {draws} of {n:,} real {data.word}")
-        rows.append(measures(*(real(data, n, seed, "floor", 2 * k + j, label) for j in (0, 1))))
+        rows.append(measures(*(real(data, n, seed, "floor", 2 * k + j, label, trained=j == 0) for j in (0, 1))))
     columns = {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in names}
     floors = {name: Floor(float(column.mean()), float(column.std())) for name, column in columns.items()}
+    if "copying" in floors:
+        floors["copying"] = Floor(0.5, copying_sd(n))
     if path is not None:
         _keep(path, floors)
     return floors

@@ -782,6 +782,7 @@ EVALUATING = [
     Row(f"{E} --compare ddim:10,heun:0", "run", 2, "`--sampler heun:0` is not a sampler"),
     Row(f"{E} --compare ddim,heun --steps 5", "run", 2, "--compare names the samplers itself | Leave out"),
     Row("train moons --set record.evaluate_every=0", "", 2, "record.evaluate_every = 0"),
+    Row("train mnist --set record.evaluate_every=5", "", 2, "record.evaluate_every: nothing is measured of images"),
 ]
 
 X = "sample tiny -o x.png"
@@ -809,16 +810,6 @@ EDITING = [
     Row(f"{X} --guide exact:shapes@3 --guidance 2", "run", 2, "its samples have shape (1, 32, 32), not (2,)"),
     Row(f"{X} --guide exact:moons --guidance nan", "run", 2, "nan is no scale of guidance"),
     Row("sample plain -o x.png --label all", "run", 2, "`plain` knows no labels"),
-    Row("sample plain -o x.npz --shard 3/2", "run", 2, "`--shard 3/2` is no shard | I from 1 to N"),
-    Row("sample plain -o x.npz --shard 0/0", "run", 2, "`--shard 0/0` is no shard"),
-    Row("sample plain -o x.npz --shard a/b", "run", 2, "`--shard a/b` is no shard"),
-    Row("sample plain -o x.npz --shard '1/\x1b[2J'", "run", 2, r"`--shard 1/\x1b[2J` is no shard"),
-    Row("sample plain -o x.npz --shard 1/2 --merge", "run", 2, "--shard makes chunks and --merge puts them together"),
-    Row("sample plain --shard 1/2", "run", 2, "--shard has to know which file it is about | -o samples.npz"),
-    Row("sample plain -o x.png --shard 1/2 --show-process", "run", 2, "--show-process shows more than samples"),
-    Row("sample plain -o taken.npz --merge", "run taken.npz", 2, "taken.npz exists; nothing is overwritten silently"),
-    Row("sample plain -o x.npz --merge", "run", 1, "-1-of-1.npz is missing: 1 of 1 chunks | --shard 1/1"),
-    Row("sample plain -o none/x.npz --shard 1/2", "run", 1, "cannot write none/x.npz | does not exist"),
     Row(f"{X} --strength 0.5", "run", 2, "a strength, and nothing to edit | --init FILE"),
     Row(f"{X} --mask mask.csv", "run mask.csv", 2, "a mask, and nothing to edit | --init FILE"),
     Row(f"{X} --init point.csv", "run point.csv", 2, "how much of the beginning is kept? | --strength, or a --mask"),

@@ -23,7 +23,7 @@ from toydiff.published import data_dir
 if TYPE_CHECKING:
     from toydiff.runs import Loaded
 
-FEWEST, MOST = 20, 20_000
+FEWEST, MOST = 20, 20_000  # known without importing torch
 
 
 @options.guarded
@@ -75,6 +75,9 @@ def evaluate(
     how: dict[str, Any] = {"guidance": loaded.guidance(guidance), "clip": bounds, "device": where}
     if how["guidance"] != 1 and str(label) == "none":
         raise ConfigurationError("--guidance leads towards a class, and there is none", "Take another --label.")
+    if (there := evaluation.enough(loaded.data, n, evaluation.class_of(loaded, label))) < n:
+        talk.warn(f"only {there:,} {loaded.data.word} are held out: a draw is as many, not {n:,}")
+        n = there
     facts: dict[str, Any] = {"model": loaded.name, "n": n, "draws": draws, "seed": first, "label": label}
     facts |= {"split": "held-out", "data": loaded.data.model_dump(mode="json")}
     facts |= {"entropy": loaded.data.entropy, "entropy_error": loaded.data.entropy_error}

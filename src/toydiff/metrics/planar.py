@@ -17,7 +17,7 @@ from toydiff.metrics.points import (
     sliced_w2,
 )
 from toydiff.metrics.scores import Meaning, Measures
-from toydiff.oracle import Boxes, ExactDenoiser
+from toydiff.oracle import Boxes, ExactDenoiser, Lattice
 
 EXACT = 2000
 """Points that exact W2 is measured of, at most: an assignment costs the cube of their number."""
@@ -52,7 +52,7 @@ class PointMeasures(Measures):
     def __init__(self, data: Data, *, conditional: bool = False, label: int | None = None) -> None:
         self.missing = {}
         self._bandwidth = median_distance(data.draw(1000, torch.Generator().manual_seed(0)).x)
-        self._training = data.fixed().x if data.n is not None else None
+        self._training = data.fixed().x if data.count is not None else None
         if self._training is None:
             self.missing["copying"] = "the training data are endless: nothing to copy"
         modes, nll = ("mode weights", "rarest mode", "label agreement"), ("NLL − H", "outside")
@@ -63,7 +63,7 @@ class PointMeasures(Measures):
             self._law = None
             self.missing |= dict.fromkeys((*nll, *modes), error.message)
             return
-        if not isinstance(self._law, Boxes):
+        if not isinstance(self._law, Boxes | Lattice):
             self.missing["outside"] = "the true density is nowhere 0"
         if label is not None:
             self.missing |= dict.fromkeys((*nll, *modes[:2]), "measured of the whole data, not of one class")

@@ -89,13 +89,17 @@ class Score:
         return self.floor.z(self.value)
 
 
-def copying_p(shares: Sequence[float], n: int) -> float:
-    """Return the one-sided p of `copying` ≥ ½ by chance, from independent shares of n samples against n held-out data.
+def copying_sd(n: int) -> float:
+    """Return the sd of `copying` between n samples and n held-out data where nothing is copied: √((2n + 1)/12n²).
 
-    Where nothing is copied a share has mean ½ and variance (2n + 1)/12n² (Mann & Whitney 1947; Meehan et al. 2020).
+    Its mean is ½ then. (Mann & Whitney 1947; Meehan et al. 2020.)
     """
-    z = (fmean(shares) - 0.5) / math.sqrt((2 * n + 1) / (12 * n * n) / len(shares))
-    return math.erfc(z / math.sqrt(2)) / 2
+    return math.sqrt((2 * n + 1) / 12) / n
+
+
+def copying_p(shares: Sequence[float], n: int) -> float:
+    """Return the one-sided p of so much `copying` by chance, from independent shares of n samples each."""
+    return math.erfc((fmean(shares) - 0.5) / copying_sd(n) * math.sqrt(len(shares) / 2)) / 2
 
 
 def remark(name: str, values: Sequence[float], n: int) -> str:

@@ -64,7 +64,6 @@ def load(
         shift=denoiser.shift.cpu(),
         scale=float(denoiser.scale),
         header=content.header,
-        digest=content.digest,
     )
 
 
