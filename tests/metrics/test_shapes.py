@@ -42,7 +42,7 @@ def flipped(x: Tensor, *pixels: tuple[int, int]) -> Tensor:
 
 
 def test_a_shape_that_the_generator_draws_is_among_those_on_each_of_its_pixels() -> None:
-    batch = Shapes(most=1).draw(150, generator(1))
+    batch = Shapes(most=1).draw(60, generator(1))
     for white in (batch.x[:, 0] > 0).numpy():
         pixels = np.argwhere(white)
         for y, x in pixels[:: max(1, len(pixels) // 2)]:
@@ -66,7 +66,7 @@ def test_what_lies_on_a_pixel_is_what_pillow_draws_there() -> None:
     pictures: set[bytes] = set()
     angles = [2 * np.pi * k / 4096 for k in range(4096)]
     ends = {(round(n * np.cos(a)), round(n * np.sin(a))) for n in range(5, 21) for a in angles}
-    for (dx, dy), u, v in itertools.product(sorted(ends)[::7], range(0, 24, 3), range(0, 32, 3)):
+    for (dx, dy), u, v in itertools.product(sorted(ends)[::11], range(0, 24, 3), range(0, 32, 3)):
         ink = drawn(("line", [u, v, u + dx, v + dy]))[0, 0] > 0
         if ink[y, x]:
             pictures.add(ink.numpy().tobytes())
@@ -89,8 +89,8 @@ def check_real(data: Shapes, n: int, seed: int) -> float:
 
 
 def test_real_pictures_are_explained_exactly_and_mostly_by_what_they_are_made_of() -> None:
-    assert check_real(Shapes(), 250, 2) > 0.8
-    assert check_real(Shapes(most=1), 100, 3) == 1  # nothing covers anything
+    assert check_real(Shapes(), 150, 2) > 0.8
+    assert check_real(Shapes(most=1), 50, 3) == 1  # nothing covers anything
     check_real(Shapes(size=21, most=2), 40, 4)
 
 
@@ -99,7 +99,7 @@ def test_two_thousand_real_pictures_are_explained_exactly() -> None:
     assert check_real(Shapes(), 2000, 2026) > 0.85
 
 
-CIRCLE, BOX = ("ellipse", [4, 4, 14, 14]), ("rectangle", [18, 16, 29, 26])
+CIRCLE, BOX = ("ellipse", [4, 4, 14, 14]), ("rectangle", [18, 13, 29, 23])
 LINE = ("line", [3, 28, 15, 22])
 
 
@@ -111,11 +111,11 @@ LINE = ("line", [3, 28, 15, 22])
         (flipped(drawn(CIRCLE, BOX), (30, 2)), 1, ["circle", "rectangle"]),  # a speck
         (flipped(drawn(CIRCLE, BOX), (9, 9), (9, 10)), 2, ["circle", "rectangle"]),  # a hole
         (flipped(drawn(CIRCLE, BOX), (9, 9), (9, 10), (30, 2)), 3, ["circle", "rectangle"]),
-        (flipped(drawn(BOX), *((20, k) for k in range(20, 26))), 5, []),  # a slit of 6 pixels: 5 says more than 4
+        (flipped(drawn(CIRCLE, BOX), *((18, k) for k in range(20, 26))), 5, []),  # a slit: 5 is more than 4
         (drawn(CIRCLE, BOX, LINE, ("rectangle", [22, 2, 28, 8])), 5, []),  # a fourth shape
         (drawn(("ellipse", [2, 2, 28, 28])), 5, []),  # radius 13
-        (drawn(("rectangle", [3, 3, 6, 12])), 5, []),  # a rectangle of 4 by 10 pixels; the narrowest is 5 wide
         (drawn(), 5, []),  # blank
+        (flipped(drawn(), (5, 5), (20, 20)), 5, []),  # but for 2 pixels
         (torch.ones(1, 1, 32, 32), 5, []),
     ],
 )  # fmt: skip
@@ -128,20 +128,22 @@ def test_a_defect_counts_by_its_pixels(x: Tensor, distance: int, kinds: list[str
 
 
 def test_a_broken_line_is_two_lines_or_a_defect() -> None:
-    rows, columns = torch.nonzero(drawn(LINE)[0, 0] > 0).T
-    gap = [(int(y), int(x)) for y, x in zip(rows, columns, strict=True) if x in (9, 10)]
-    broken = flipped(drawn(LINE), *gap)
+    line = drawn(("line", [3, 28, 22, 28]))
+    rows, columns = torch.nonzero(line[0, 0] > 0).T
+    gap = [(int(y), int(x)) for y, x in zip(rows, columns, strict=True) if x in (11, 12)]
+    broken = flipped(line, *gap)
     (alone,), (crowded,) = explain(broken), explain(torch.maximum(broken, drawn(CIRCLE, BOX)))
-    assert alone.distance == 0 and alone.kinds == ("line", "line")
+    assert (alone.distance, alone.kinds) == (0, ("line", "line"))
     assert crowded.distance == len(gap) == 4  # no shape is left for the other half
+    assert crowded.kinds == ("circle", "line", "rectangle")
 
 
 def test_flipped_pixels_are_found_nearly_always() -> None:
-    x = Shapes().draw(40, generator(5)).x
-    places = torch.randint(0, 32, (40, 2, 2), generator=generator(6)).tolist()
+    x = Shapes().draw(30, generator(5)).x
+    places = torch.randint(0, 32, (30, 2, 2), generator=generator(6)).tolist()
     planted = torch.cat([flipped(each[None], *map(tuple, two)) for each, two in zip(x, places, strict=True)])
     found = explain(planted, within=2)
-    assert sum(each.distance <= 2 for each in found) >= 38
+    assert sum(each.distance <= 2 for each in found) >= 28
     for each, picture in zip(found, planted, strict=True):
         if each.distance <= 2:
             assert int((each.ink.any(0) != (picture[0] > 0)).sum()) == each.distance
@@ -170,7 +172,7 @@ def test_measures_tell_defects_from_real_pictures() -> None:
     poor = measures(Batch(fresh.x * 0.8, fresh.label.roll(1)), real)
     assert poor["valid"] == 1 and poor["decided"] == 0 and poor["label agreement"] < 0.3
     assert measures(data.fixed(), real)["seen before"] == 1
-    assert measures(Batch(-fresh.x, fresh.label), real)["area"] > 3 * good["area"]
+    assert measures(Batch(fresh.x[:10].clone().fill_(-1), fresh.label[:10]), real)["area"] > 100 > 30 > good["area"]
     assert measures.quick(fresh, real) == {"decided": 1, "valid": 1, "valid but for 2": 1}
     assert "label agreement" in ShapeMeasures(data).missing
     large = ShapeMeasures(Shapes(size=40))

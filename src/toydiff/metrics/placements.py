@@ -77,12 +77,14 @@ def pack(white: NDArray[np.bool_]) -> Bits:
 def unpack(bits: Bits, size: int) -> NDArray[np.bool_]:
     """Return the pictures (K, size, size) of bits (⌈size / 2⌉, K)."""
     rows = np.stack([bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)], 1).reshape(2 * len(bits), -1)[:size].T
-    return (rows[..., None] >> np.arange(size, dtype=np.uint64)) & np.uint64(1) == 1
+    found: NDArray[np.bool_] = (rows[..., None] >> np.arange(size, dtype=np.uint64)) & np.uint64(1) == 1
+    return found
 
 
 def count(bits: Bits) -> Whole:
     """Return the number of ones in each column of bits (rows, K)."""
-    return np.bitwise_count(bits).sum(0, dtype=np.uint16).astype(np.int64)
+    ones: Whole = np.bitwise_count(bits).sum(0, dtype=np.uint16).astype(np.int64)
+    return ones
 
 
 def covering(pixel: tuple[int, int], white: NDArray[np.bool_], most: int) -> Placements:
@@ -108,16 +110,16 @@ def covering(pixel: tuple[int, int], white: NDArray[np.bool_], most: int) -> Pla
     )
     found, corner = found[legal], corner[legal]
 
-    rows = np.zeros((size, len(found)), dtype=np.uint64)
+    painted = np.zeros((size, len(found)), dtype=np.uint64)
     low, high = max(0, y - _REACH), min(size, y + _REACH + 1)
-    rows[low:high] = (forms.bits[low - y + _REACH : high - y + _REACH][:, found] >> up) & np.uint64((1 << size) - 1)
+    painted[low:high] = (forms.bits[low - y + _REACH : high - y + _REACH][:, found] >> up) & np.uint64((1 << size) - 1)
     edge = np.flatnonzero(corner[:, 1] < 0)
     halves = forms.halves[found[edge]]
     which, row = np.nonzero((halves >= 0) & (corner[edge, 1:] + halves == 0))
     which, height = edge[which], corner[edge[which], 0] + row
     inside = (height >= 0) & (height < size)
-    rows[height[inside], which[inside]] |= np.uint64(1)
-    made = Placements(_joined(rows), forms.kind[found], forms.weight[found])
+    painted[height[inside], which[inside]] |= np.uint64(1)
+    made = Placements(_joined(painted), forms.kind[found], forms.weight[found])
     return made.of(count(made.bits & ~pack(white)) <= most) if len(which) else made
 
 
@@ -128,7 +130,7 @@ def all_forms(size: int) -> Forms:
     for form in _painted(size):
         for column, value in zip(columns, _about_each_pixel(*form), strict=True):
             column.append(value)
-    return Forms(*(np.concatenate(column, axis=1 if k == 0 else 0) for k, column in enumerate(columns)))  # type: ignore[arg-type]
+    return Forms(*(np.concatenate(column, axis=1 if k == 0 else 0) for k, column in enumerate(columns)))
 
 
 def _about_each_pixel(

@@ -1,4 +1,4 @@
-"""What is measured of pictures of shapes: are they shapes, how much of them is white, in how many pieces, which kinds."""
+"""What is measured of pictures of shapes: are they shapes, which ones, how much is white, in how many pieces."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ MEANINGS = {
     "decided": Meaning("", "higher", "share of pixels beyond ±0.9"),
     "area": Meaning("pixels", "lower", "W1 between the numbers of white pixels"),
     "pieces": Meaning("", "lower", "total variation between the numbers of white pieces"),
-    "seen before": Meaning(
-        "", "near", f"share that are pictures of the training set, or of {SEEN:,} others if endless"
-    ),
+    "seen before": Meaning("", "near", f"share that are in the training set, or among {SEEN:,} others if endless"),
 }
 _VALID = dict(zip(TOLERANCES, MEANINGS, strict=False))
 
@@ -89,7 +87,7 @@ def agreement(explained: list[Explanation], label: Tensor, data: Shapes) -> floa
         data.label_of(f"{'+'.join(sorted(set(each.kinds)))}:{len(each.kinds)}") if each.kinds else -1
         for each in explained
     ]
-    return sum(number == asked for number, asked in zip(numbers, label.tolist(), strict=False)) / len(explained)
+    return float(np.mean([number == asked for number, asked in zip(numbers, label.tolist(), strict=False)]))
 
 
 def decided(x: Tensor, beyond: float = 0.9) -> float:
@@ -99,11 +97,11 @@ def decided(x: Tensor, beyond: float = 0.9) -> float:
 
 def areas(x: Tensor) -> NDArray[np.int64]:
     """Return the number of white pixels of each picture, (N,)."""
-    return (x > 0).flatten(1).sum(1).cpu().numpy()  # type: ignore[no-any-return]
+    return (x > 0).flatten(1).sum(1).cpu().numpy()
 
 
 def pieces(x: Tensor) -> NDArray[np.int64]:
-    """Return the number of connected white pieces of each picture, (N,): pixels that touch at a corner are connected."""
+    """Return the number of white pieces of each picture, (N,): pixels that touch at a corner hang together."""
     white = (x[:, 0] > 0).cpu().numpy()
     return np.array([ndimage.label(each, structure=np.ones((3, 3)))[1] for each in white])
 
@@ -112,7 +110,7 @@ def total_variation(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
     """Return ½ Σ |p(k) − q(k)| of the shares of whole numbers k ≥ 0 in a and in b."""
     most = max(a.max(), b.max()) + 1
     shares = (np.bincount(numbers, minlength=most) / len(numbers) for numbers in (a, b))
-    return float(np.abs(np.subtract(*shares)).sum() / 2)
+    return float(np.abs(np.subtract(*shares)).sum()) / 2
 
 
 def keys(x: Tensor) -> list[bytes]:
