@@ -9,11 +9,12 @@ import torch
 from pydantic import ValidationError
 
 from toydiff.config import Model, Record, Run, Sampling
-from toydiff.data import Gaussians, Moons, SwissRoll
-from toydiff.names import DATA_KINDS
+from toydiff.data import AnyData, Gaussians, Moons, SwissRoll
+from toydiff.names import FILE_KINDS
 from toydiff.networks import MLP
 from toydiff.published import OFFICIAL
 from toydiff.schedules import CLEAN, Cosine, Flow, Linear
+from toydiff.spec import kinds
 from toydiff.training import Training
 from toydiff.training.densities import Discrete
 
@@ -71,7 +72,7 @@ def test_all_that_does_not_fit_is_said_at_once() -> None:
 # ── what follows from the parts ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind", [kind for kind in DATA_KINDS if kind not in OFFICIAL])
+@pytest.mark.parametrize("kind", [kind for kind in kinds(AnyData) if kind not in (*OFFICIAL, *FILE_KINDS)])
 def test_standardised_data_have_rms_one(kind: str) -> None:
     run = Run(data={"kind": kind}, network=SMALL)  # type: ignore[arg-type]
     assert run.sigma_data == 1

@@ -6,9 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from toydiff.cli.configure import configuration_layers, to_toml
 from toydiff.config import Run
@@ -180,11 +182,13 @@ def test_long_values_are_cut() -> None:
 
 
 @pytest.mark.parametrize("preset", preset_names())
-def test_presets_are_valid_short_and_survive_being_written(preset: str) -> None:
+def test_presets_are_valid_short_and_survive_being_written(preset: str, tmp_path: Path) -> None:
     lines = preset_path(preset).read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 25 and max(map(len, lines)) <= 120 and lines[0].startswith("# ")
-    own = [f"data.path={Path(__file__).parents[1] / 'docs' / 'swissroll.png'}"] if preset == "picture" else []
-    run = resolve(configuration_layers(preset, None, own, {})).run
+    if preset == "picture":  # which needs one
+        Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "logo.png")
+    more = [f"data.path={tmp_path / 'logo.png'}"] * (preset == "picture")
+    run = resolve(configuration_layers(preset, None, more, {})).run
     assert resolve([table_layer("file", tomllib.loads(to_toml(run)))]).run == run
 
 

@@ -1,10 +1,10 @@
 """Every preset: short, explained, and trainable from the first step to a sample."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from toydiff.cli.configure import configuration_layers
 from toydiff.layers import resolve
@@ -12,7 +12,6 @@ from toydiff.names import Found, preset_names
 from toydiff.runs import Loaded
 from toydiff.training import fit
 
-PICTURE = Path(__file__).parents[1] / "docs" / "swissroll.png"
 FEW = (
     "training.steps=2", "training.batch_size=4", "sampling.steps=3", "sampling.start=none", "sampling.spacing=trailing"
 )  # fmt: skip
@@ -20,9 +19,12 @@ FEW = (
 
 @pytest.mark.parametrize("preset", preset_names())
 @pytest.mark.usefixtures("official")
-def test_every_preset_trains_and_samples(preset):
-    own = [f"data.path={PICTURE}"] if preset == "picture" else []
-    run = resolve(configuration_layers(preset, None, [*FEW, *own], {})).run
+def test_every_preset_trains_and_samples(preset, tmp_path):
+    more = [*FEW]
+    if preset == "picture":  # which needs one
+        Image.new("L", (8, 8)).save(tmp_path / "logo.png")
+        more.append(f"data.path={tmp_path / 'logo.png'}")
+    run = resolve(configuration_layers(preset, None, more, {})).run
     *_, last = fit(run.build(), run.data, run.training, seed=run.seed)
     assert math.isfinite(float(last.loss)) and last.step == 2
     model = Loaded(preset, Found("checkpoint", preset, ""), run, last.ema, last.ema.shift, float(last.ema.scale))

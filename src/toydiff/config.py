@@ -134,7 +134,7 @@ class Run(Spec):
         sineless = "the network sees no sines of x; network.fourier gives it some"
         continuous = "a schedule without steps clips no β; schedule.T gives it some"
         found = {
-            "data.seed": (self.data.n is None, endless if self.data.count is None else whole),
+            "data.seed": (not self.data.seeded, endless if self.data.count is None else whole),
             "training.label_dropout": (not self.model.conditional, unconditional),
             "network.label_features": (not self.model.conditional, unconditional),
             "network.fourier_scale": (getattr(self.network, "fourier", None) == 0, sineless),

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toydiff.cli import options
+from toydiff.cli import summary as results
 from toydiff.cli import verify as verifying
 from toydiff.cli.configure import configuration_layers, to_toml
 from toydiff.cli.doctor import examine, examine_untrained
-from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
+from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing, check_theme
 from toydiff.cli.nouns import NOUNS, entries
 from toydiff.cli.sample import choose_output
 from toydiff.cli.tables import table
@@ -42,6 +43,12 @@ def inspect(
     doctor: Annotated[
         bool, typer.Option("--doctor", help="Say what is wrong, with numbers, and what to change; exit 0 all the same.")
     ] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Draw how it learned, what it makes beside the data, and how good it is.")
+    ] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write the same, with tables, as one page: report.html in the run's folder.")
+    ] = False,
     export: Annotated[
         Path | None,
         typer.Option("--export", metavar="FILE", help="Write weights: .safetensors for strangers, or a small .pt."),
@@ -60,14 +67,19 @@ def inspect(
     """Explain a run, a checkpoint or a preset: toydiff inspect swissroll. Or list: toydiff inspect samplers"""
     talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
     wanted = options.one_name(name, checkpoint)
-    if output is not None and not schedule:
-        raise ConfigurationError("-o is where the picture of --schedule goes", "Add --schedule.")
-    if not schedule and (theme, size, dpi) != (None, None, None):
-        raise ConfigurationError("--theme, --size and --dpi are for the picture of --schedule", "Add --schedule.")
-    one = [schedule, model, verify, doctor, export is not None].count(True)
+    drawn = schedule or summary
+    if output is not None and not (drawn or html):
+        raise ConfigurationError(
+            "-o is where the picture of --schedule or --summary goes, or the page of --html", "Add --schedule, say."
+        )
+    if not drawn and (size, dpi) != (None, None) or not (drawn or html) and theme is not None:
+        raise ConfigurationError(
+            "--theme, --size and --dpi are for the pictures of --schedule and --summary", "Add --schedule, say."
+        )
+    one = [schedule, model, verify, doctor, summary, html, export is not None].count(True)
     if one > 1 or (wanted in NOUNS and one):
         raise ConfigurationError(
-            "--schedule, --model, --doctor, --verify and --export each do one thing with one model",
+            "--schedule, --model, --doctor, --verify, --summary, --html and --export each do one thing with one model",
             "Give one of them, and a NAME.",
         )
     if export is not None:
@@ -76,8 +88,9 @@ def inspect(
         return show_noun(wanted, talk)
     where, header, run = runs_dir(runs), {}, None
     out, paper = None, "light"
-    if schedule:
-        out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-schedule", PICTURES)
+    if drawn:
+        what = "schedule" if schedule else "summary"
+        out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-{what}", PICTURES)
         paper = check_drawing(out, theme, size, dpi)
         refuse_existing(out)
         check_writable(out)
@@ -91,6 +104,14 @@ def inspect(
                 raise ConfigurationError(error.message, did_you_mean(wanted, known)) from error
             raise
         found = None  # a preset nobody has trained yet: its configuration is all there is
+
+    if summary or html:
+        found = results.needs_checkpoint(found, wanted)
+        talk.note(found.why)
+        if out is not None:
+            return results.draw_summary(found, out, paper, size, dpi, talk)
+        paper = check_theme(theme)
+        return results.write_report(found, results.check_report(output, found), paper, talk)
 
     if verify or export is not None:
         if found is None or found.kind != "checkpoint":

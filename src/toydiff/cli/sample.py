@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import editing, options, progression
+from toydiff.cli import editing, options, progression, shards
 from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
@@ -55,6 +55,8 @@ def sample(
     interpolate: editing.InterpolateOption = None,
     show_process: Annotated[bool, typer.Option("--show-process", help="Picture the way from noise to data.")] = False,
     at_steps: progression.AtStepsOption = None,
+    shard: shards.ShardOption = None,
+    merge: shards.MergeOption = False,
     threshold: Annotated[
         bool, typer.Option("--threshold", help="Show images also in black and white; arrays are as they are.")
     ] = False,
@@ -90,18 +92,22 @@ def sample(
         )
     others = {"show_process": show_process, "threshold": threshold, "init": init, "interpolate": interpolate}
     wanted = progression.check_words(at_steps, drawn, **others)
+    share = shards.parse_shard(shard, merge, output, "--show-process" if show_process else at_steps and "--at-steps")
     bounds, interval = parse_clip(clip), editing.parse_interval(guidance_interval)
     editing.check_words(guidance, guidance_interval, guide, init, mask)
     ends = editing.parse_interpolate(interpolate, seed)
     first, asked = options.parse_seeds(str(ends[0]) if ends else seed, n)
     weaker = find(guide, runs_dir(runs)) if guide is not None else None
-    refuse_existing(out)
+    if share is None:
+        refuse_existing(out)
     check_writable(out)
     talk.note(f"sampling from {found.why}")
 
     from toydiff.data import Batch
     from toydiff.guidance import EVERYWHERE
     from toydiff.runs import load
+    from toydiff.samplers import Frame
+    from toydiff.schedules import CLEAN
 
     where = options.choose_device(device)
     checkpoints = progression.chosen(found, wanted) if at_steps else {}
@@ -127,12 +133,23 @@ def sample(
     guided: dict[str, Any] = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
     more: dict[str, Any] = {"clip": bounds, "device": where, "evaluations": evaluations, **guided}
 
+    job = shards.Job(loaded, start, weights, out, more) if share or merge else None
+    if job and share:
+        with enough_memory(lambda: too_many(loaded, len(job.chunks[0]))):
+            new, old = job.make(*share)
+        said = f"{new} of {len(job.chunks):,} chunks made, {old} were there"
+        return talk.result(f"shard {shard}: {said}, in {shown(job.folder)}", {"made": new, "there": old})
+
     def made(model: Loaded) -> tuple[list[Frame], Tensor | None]:
         return model.frames(start.seeds, keep=keep, label=start.label, edit=start.edit, **more)
 
     with enough_memory(lambda: too_many(loaded, len(start.seeds))):
         way = [(step, made(ready(each))) for step, each in checkpoints.items() if each.value != loaded.found.value]
-        frames, labels = made(loaded)
+        if job:
+            x, labels = job.merged()
+            frames = [Frame(CLEAN, x, x)]
+        else:
+            frames, labels = made(loaded)
     how = described(loaded, bounds, evaluations)
     command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     text = {"toydiff": command, "seeds": start.said, "sampler": how}

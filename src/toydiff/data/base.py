@@ -55,6 +55,11 @@ class Data(Spec):
         return self.kind
 
     @property
+    def seeded(self) -> bool:
+        """Whether `seed` chooses anything."""
+        return self.n is not None
+
+    @property
     def advice(self) -> str:
         """What to do to them before training, if there is something; "" otherwise."""
         return ""

@@ -122,6 +122,10 @@ class Samples(FromFile):
         return self
 
     @property
+    def seeded(self) -> bool:
+        return True
+
+    @property
     def count(self) -> int | None:
         return self.n or self._facts.train
 
@@ -275,7 +279,7 @@ class Npz(Samples, Mirrored):
     domain: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
 
     def _read(self) -> Content:
-        return albums.read_npz(self.path, self.names)
+        return albums.read_npz(self.path, tuple(self.names))
 
 
 class Folder(Samples, Mirrored):

@@ -43,6 +43,8 @@ class Loaded:
     shift: Tensor
     scale: float
     header: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    """The SHA-256 of its file."""
 
     @property
     def schedule(self) -> Schedule:
@@ -239,14 +241,13 @@ class Loaded:
         Batches bound the memory; a sample is its seed's alone, whatever the batch. Edits draw no labels by themselves:
         what they begin from may be of any class.
         """
-        batch_size = batch_size or self.at_once
         if self.conditional and label is None and edit.departs:
             label = "none"
         edit.check(self.data.shape, len(seeds))
         count = len(levels or self.config.levels(edit.strength))
         wanted = {k % count for k in keep}
         batches, labels = [], []
-        for rows in torch.split(torch.arange(len(seeds)), batch_size):
+        for rows in self.batches(len(seeds), batch_size):
             chosen = label[rows] if isinstance(label, Tensor) else self.labels(label, seeds[rows])
             path = self.trajectory(seeds[rows], levels=levels, label=chosen, edit=edit[rows], **options)
             batches.append([Frame(f.level, f.x.cpu(), f.x0.cpu()) for k, f in enumerate(path) if k in wanted])
@@ -255,7 +256,16 @@ class Loaded:
             Frame(same[0].level, torch.cat([f.x for f in same]), torch.cat([f.x0 for f in same]))
             for same in zip(*batches, strict=True)
         ]
-        return frames, torch.cat(labels) if labels else None
+        frames = [Frame(f.level, f.x[: len(seeds)], f.x0[: len(seeds)]) for f in frames]
+        return frames, torch.cat(labels)[: len(seeds)] if labels else None
+
+    def batches(self, count: int, most: int | None = None) -> list[Tensor]:
+        """Return the rows of each batch that `count` samples are made in, at most `most` or `at_once`.
+
+        All are of one size, so that a chunk of them comes out the same by itself: the last row fills up the last batch.
+        """
+        number = -(-count // (most or self.at_once))
+        return list(torch.arange(-(-count // number) * number).clamp(max=count - 1).chunk(number))
 
     @property
     def at_once(self) -> int:

@@ -64,6 +64,7 @@ def load(
         shift=denoiser.shift.cpu(),
         scale=float(denoiser.scale),
         header=content.header,
+        digest=content.digest,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -14,6 +15,7 @@ from toydiff.schedules import Level, Schedule
 from toydiff.viz.style import (
     SMALL,
     TEXT,
+    TITLE,
     Array,
     ArrayLike,
     as_array,
@@ -47,12 +49,21 @@ def loss_curve(
 
     `validation` is (steps, losses) of a held-out set. Raises ToydiffError when no loss is finite.
     """
-    x, y = as_array(step).astype(np.float64), as_array(loss).astype(np.float64)
-    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
-    if len(y) == 0:
+    if not np.isfinite(as_array(loss)).any():
         raise ToydiffError("there is no finite loss to draw", "Train for at least one step.")
     figure = new_figure(7.2, 4.2)
     ax = figure.subplots()
+    draw_losses(ax, step, loss, validation)
+    ax.set_title(title, fontsize=TITLE, color=theme().ink, pad=8)
+    return figure
+
+
+def draw_losses(
+    ax: Axes, step: ArrayLike, loss: ArrayLike, validation: tuple[ArrayLike, ArrayLike] | None = None
+) -> None:
+    """Draw what `loss_curve` does into axes; at least one loss is finite."""
+    x, y = as_array(step).astype(np.float64), as_array(loss).astype(np.float64)
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     marker = "o" if len(y) == 1 else None
     ax.plot(x, y, color=theme().blue, alpha=0.22, linewidth=0.8, label="each step")
     ax.plot(x, smoothed(y, len(y) / 50), color=theme().blue, linewidth=2.2, marker=marker, label="smoothed")
@@ -71,28 +82,33 @@ def loss_curve(
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7)))
             ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.yaxis.set_minor_formatter(NullFormatter())
-    dress(ax, title, "step", "loss")
+    dress(ax, "", "step", "loss")
     ax.grid(axis="y", color=theme().hairline, linewidth=0.6, alpha=0.6)
     ax.margins(x=0.02)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     ax.legend(frameon=False, fontsize=SMALL, labelcolor=theme().ink)
-    return figure
 
 
 def lr_curve(step: ArrayLike, lr: ArrayLike, title: str = "") -> Figure:
     """Draw the learning rate against the step, from zero."""
     figure = new_figure(7.2, 3.2)
     ax = figure.subplots()
+    draw_rates(ax, step, lr)
+    ax.set_title(title, fontsize=TITLE, color=theme().ink, pad=8)
+    return figure
+
+
+def draw_rates(ax: Axes, step: ArrayLike, lr: ArrayLike) -> None:
+    """Draw what `lr_curve` does into axes."""
     x, y = as_array(step), as_array(lr)
     ax.plot(x, y, color=theme().green, linewidth=2.2, marker="o" if len(x) == 1 else None)
     ax.set_ylim(bottom=0)
     ax.margins(x=0.02)
-    dress(ax, title, "step", "learning rate")
+    dress(ax, "", "step", "learning rate")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
     ax.yaxis.get_offset_text().set(color=theme().muted, fontsize=SMALL)
     ax.grid(axis="y", color=theme().hairline, linewidth=0.6, alpha=0.6)
-    return figure
 
 
 def schedule_summary(schedule: Schedule) -> str:
@@ -110,10 +126,16 @@ def schedule_plot(schedule: Schedule, levels: Sequence[Level] = (), title: str =
 
     `levels`, a sampling grid, adds a dot for each of its levels that has finite log-SNR.
     """
+    figure = new_figure(9.6, 4.2)
+    draw_schedule(*figure.subplots(1, 2), schedule, levels)
+    figure.suptitle("\n".join(filter(None, [title, schedule_summary(schedule)])), fontsize=TEXT, color=theme().ink)
+    return figure
+
+
+def draw_schedule(left: Axes, right: Axes, schedule: Schedule, levels: Sequence[Level]) -> None:
+    """Draw alpha and sigma into the left axes and log-SNR into the right ones, as `schedule_plot` does."""
     t = torch.linspace(0, 1, 1001, dtype=torch.float64)
     curve = schedule(t)
-    figure = new_figure(9.6, 4.2)
-    left, right = figure.subplots(1, 2)
     for name, colour in (("α", theme().blue), ("σ", theme().vermilion)):
         values = curve.alpha if name == "α" else curve.sigma
         left.plot(t, values, color=colour, linewidth=2.2, label=name)
@@ -139,5 +161,3 @@ def schedule_plot(schedule: Schedule, levels: Sequence[Level] = (), title: str =
         left.scatter(when, [float(level.alpha) for level in shown], color=theme().blue, **dot)
         left.scatter(when, [float(level.sigma) for level in shown], color=theme().vermilion, **dot)
         right.scatter(when, [float(level.log_snr) for level in shown], color=theme().ink, **dot)
-    figure.suptitle("\n".join(filter(None, [title, schedule_summary(schedule)])), fontsize=TEXT, color=theme().ink)
-    return figure

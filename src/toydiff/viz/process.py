@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
@@ -114,6 +115,15 @@ def trajectories(x_t: ArrayLike, times: Sequence[float], limits: Limits | None =
 
     Points on a line (D = 1) are drawn against time.
     """
+    figure = new_figure(6.2, 5.2)
+    ax = figure.subplots()
+    draw_paths(ax, x_t, times, limits)
+    ax.set_title(title, fontsize=TITLE, color=theme().ink, pad=8)
+    return figure
+
+
+def draw_paths(ax: Axes, x_t: ArrayLike, times: Sequence[float], limits: Limits | None = None) -> None:
+    """Draw what `trajectories` does into axes, with the scale of t beside them."""
     paths = as_array(x_t).astype(np.float64)
     t = np.asarray([float(each) for each in times])
     on_line = paths.ndim == 2 or paths.shape[2] == 1
@@ -121,8 +131,6 @@ def trajectories(x_t: ArrayLike, times: Sequence[float], limits: Limits | None =
         x = paths.reshape(len(paths), -1)
         paths = np.stack([np.broadcast_to(t[:, None], x.shape), x], 2)
     paths = paths[:, :, :2]
-    figure = new_figure(6.2, 5.2)
-    ax = figure.subplots()
     segments = np.stack([paths[:-1], paths[1:]], 2)  # (K − 1, N, 2 ends, 2)
     when = np.broadcast_to(((t[:-1] + t[1:]) / 2)[:, None], segments.shape[:2])
     scale = Normalize(min(0.0, float(t.min())), max(1.0, float(t.max())))
@@ -137,15 +145,14 @@ def trajectories(x_t: ArrayLike, times: Sequence[float], limits: Limits | None =
         ax.set_xlim(scale.vmax, scale.vmin)
         low, high = robust_limits(paths[..., 1].reshape(-1, 1), pair=(0, 0))[:2]
         ax.set_ylim(low, high)
-        dress(ax, title, "t", "x")
+        dress(ax, "", "t", "x")
     else:
         set_limits(ax, limits or robust_limits(paths[0], paths[-1], margin=0.08))
-        dress(ax, title, coordinate(0), coordinate(1))
-    bar = figure.colorbar(ScalarMappable(scale, time_colours()), ax=ax, shrink=0.8, aspect=28, pad=0.02)
+        dress(ax, "", coordinate(0), coordinate(1))
+    bar = ax.figure.colorbar(ScalarMappable(scale, time_colours()), ax=ax, shrink=0.8, aspect=28, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=theme().muted, labelsize=SMALL, color=theme().hairline)
     bar.set_label("t", fontsize=TEXT, color=theme().muted)
-    return figure
 
 
 def arrows(
