@@ -102,7 +102,7 @@ def test_a_terminal_sees_the_run_go_by_and_then_the_result(tmp_path: Path) -> No
         assert part in seen
     lines = seen.rpartition("trained 40 steps")[2].splitlines()  # the bar has gone
     assert [line for line in lines[1:] if line.startswith("  next: toydiff ")] == [
-        "  next: toydiff sample a", "  next: toydiff animate a --to mp4", "  next: toydiff inspect a",
+        "  next: toydiff sample a", "  next: toydiff animate a --to mp4", "  next: toydiff inspect a --summary",
     ]  # fmt: skip
 
 

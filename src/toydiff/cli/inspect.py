@@ -72,7 +72,7 @@ def inspect(
         raise ConfigurationError(
             "-o is where the picture of --schedule or --summary goes, or the page of --html", "Add --schedule, say."
         )
-    if not drawn and (size, dpi) != (None, None) or not (drawn or html) and theme is not None:
+    if (not drawn and (size, dpi) != (None, None)) or (not (drawn or html) and theme is not None):
         raise ConfigurationError(
             "--theme, --size and --dpi are for the pictures of --schedule and --summary", "Add --schedule, say."
         )

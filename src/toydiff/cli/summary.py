@@ -15,7 +15,7 @@ from toydiff.cli.keeping import read_metrics
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sample import choose_output, free_name
 from toydiff.cli.sampling import described
-from toydiff.cli.scores import cells
+from toydiff.cli.scores import HEADINGS, cells
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import check_writable, refuse_existing, shown
@@ -182,10 +182,12 @@ def tables(loaded: Loaded, results: Results, scores: list[Score]) -> dict[str, A
         *[("time", f"{rows[-1]['seconds']:,.1f} s, the last attempt") for rows in [_timing(folder, header)] if rows],
         ("sampled by", described(loaded)),
     ]
+    if scores:
+        result.append(("measured", results.note))
     quality = [(*cells(score)[:4], score.note or score.meaning.words) for score in scores]
     return {
         "Result": result,
-        "Quality": [("score", "value", "95 % interval", "floor ± sd", "what it says"), *quality] if quality else results.note,
+        "Quality": [(*HEADINGS[:4], "what it says"), *quality] if quality else results.note,
         "Configuration": to_toml(loaded.config).rstrip(),
         "Environment": [(key, shown(str(value))) for key, value in _environment(folder, header).items()],
     }

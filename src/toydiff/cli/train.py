@@ -220,7 +220,7 @@ def _train(trainer: Trainer, talk: Talk, seconds: float | None, known_as: str, s
         f"{shown(folder)}: {'best.pt, ' if best else ''}latest.pt, samples/, loss.png, metrics.jsonl",
         summary,
     )
-    for command in (f"sample {known_as}", f"animate {known_as} --to mp4", f"inspect {known_as}"):
+    for command in (f"sample {known_as}", f"animate {known_as} --to mp4", f"inspect {known_as} --summary"):
         talk.note(f"  next: toydiff {command}")
 
 

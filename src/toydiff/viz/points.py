@@ -118,7 +118,7 @@ def _panels(sets: Sequence[tuple[Array, str, str | Array]], limits: Limits | Non
     return figure
 
 
-def _legend(names: Sequence[str], *labels: ArrayLike | None) -> list[Line2D]:
+def class_legend(names: Sequence[str], *labels: ArrayLike | None) -> list[Line2D]:
     """Return an entry for every class that has a name, and one for "none" if any label is that."""
     nobody = any(label is not None and (as_array(label) == len(names)).any() for label in labels)
     entries = [*names, "none"] if names and nobody else names
@@ -142,7 +142,7 @@ def scatter(
     """
     points = as_points(x)
     shade = colour or theme().blue if label is None else class_colours(label, len(names) or None)
-    return _panels([(points, title, shade)], limits, _legend(names, label) if label is not None else [])
+    return _panels([(points, title, shade)], limits, class_legend(names, label) if label is not None else [])
 
 
 def samples_beside(
@@ -167,7 +167,7 @@ def samples_beside(
     ]
     coloured = any(label is not None for label in labels)
     sets = list(zip((as_points(data), as_points(samples)), titles, shades, strict=True))
-    return _panels(sets, limits, _legend(names, *labels) if coloured else [])
+    return _panels(sets, limits, class_legend(names, *labels) if coloured else [])
 
 
 def marginals(data: ArrayLike, samples: ArrayLike, titles: tuple[str, str] = ("data", "samples")) -> Figure:

@@ -27,7 +27,8 @@ figure {{ margin: 0; }} img {{ display: block; max-width: 100%; height: auto; ma
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid {hairline}; }}
 th {{ color: {muted}; font-weight: normal; white-space: nowrap; }}
-.scores td:nth-child(-n+4) {{ white-space: nowrap; overflow-wrap: normal; }} .scores td:last-child {{ min-width: 14rem; }}
+.scores td:nth-child(-n+4) {{ white-space: nowrap; overflow-wrap: normal; }}
+.scores td:last-child {{ min-width: 14rem; }}
 pre {{ overflow-x: auto; padding: .8rem 1rem; border: 1px solid {hairline}; font-size: .85rem; line-height: 1.45; }}
 """
 

@@ -17,7 +17,7 @@ from toydiff.schedules import Level, Schedule
 from toydiff.viz.curves import draw_losses, draw_rates, draw_schedule, schedule_summary
 from toydiff.viz.images import image_grid
 from toydiff.viz.overview import counted, domain_of, rescaled, seen
-from toydiff.viz.points import coordinate, dots, histogram, note_outside
+from toydiff.viz.points import class_legend, coordinate, dots, histogram, note_outside
 from toydiff.viz.process import draw_paths
 from toydiff.viz.style import (
     SMALL,
@@ -39,6 +39,8 @@ from toydiff.viz.style import (
 
 ROWS = 6
 """Noise levels on the way to a row of images."""
+MOST_NAMES = 8
+"""Classes that a legend names."""
 
 
 class Results(NamedTuple):
@@ -116,8 +118,9 @@ def _points(part: SubFigure, results: Results) -> None:
     axes = part.subplots(1, len(sets), squeeze=False, sharey=True)[0]
     for k, (ax, (title, batch, plain)) in enumerate(zip(axes, sets, strict=True)):
         x = as_points(batch.x)
-        labelled = batch.label is not None and results.samples.label is not None
-        shade = class_colours(batch.label, len(results.data.label_names)) if labelled and batch.label is not None else plain
+        shade: str | Array = plain
+        if batch.label is not None and results.samples.label is not None:
+            shade = class_colours(batch.label, len(results.data.label_names))
         if x.shape[1] == 1:
             histogram(ax, x[:, 0], box[:2], shade)
             ax.set_xlim(box[:2])
@@ -131,6 +134,11 @@ def _points(part: SubFigure, results: Results) -> None:
         ax.title.set_fontsize(TEXT)
     if one.shape[1] == 1:
         axes[0].set_ylim(bottom=0)
+    if results.samples.label is not None and 0 < len(names := results.data.label_names) <= MOST_NAMES:
+        classes = class_legend(names, results.samples.label)
+        part.legend(
+            handles=classes, loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL, labelcolor=theme().ink
+        )
 
 
 def _histograms(part: SubFigure, results: Results) -> None:
@@ -169,7 +177,7 @@ def _images(part: SubFigure, results: Results) -> None:
     sets = _sets(results)
     for ax, (title, batch, _) in zip(part.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
         x = batch.x[: len(results.samples.x)]
-        columns = max(1, round((len(x) / 2.2 * x.shape[-2] / x.shape[-1]) ** 0.5))  # twice as tall as wide, as its room
+        columns = max(1, round((len(x) / 1.4 * x.shape[-2] / x.shape[-1]) ** 0.5))  # about as tall as its room
         _place(ax, image_grid(x, columns if len(sets) > 1 else None, domain=domain_of(results.data)))
         ax.set_title(title, fontsize=TEXT, color=theme().ink, pad=8)
 
