@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     """How it was sampled, evaluations of the network, and what was measured."""
 
 ARROWS = {"lower": "↓", "higher": "↑", "near": "="}
+HEADINGS = ("score", "value", "95 % interval", "floor ± sd", "z")
 BESIDE = 2
 """Samplers that stand beside the first one in a table of 80 columns."""
 
@@ -23,22 +24,27 @@ def scores_table(scores: list[Score]) -> str:
     """Return the scores, and beneath them what they say."""
     rows, words = [], []
     for score in scores:
-        spread = _spread(score)
-        value = "n/a" if score.value is None else number(score.value, spread)
-        interval = "" if score.interval is None else " … ".join(number(end, spread) for end in score.interval)
-        floor = "" if score.floor is None else f"{number(score.floor.mean, spread)} ± {score.floor.sd:.2g}"
-        rows.append((_headed(score), value, interval, floor, "" if score.z is None else f"{score.z:+.1f}"))
+        rows.append(cells(score))
         meaning = score.meaning.words + (f", {score.meaning.units}" if score.meaning.units else "")
         words.append((score.name, (f"n/a: {score.note}" if score.value is None else meaning)))
         if score.note and score.value is not None:
             words.append(("", score.note))
-    main = table(("score", "value", "95 % interval", "floor ± sd", "z"), rows)
+    main = table(HEADINGS, rows)
     legend = (
         "↓ less is better, ↑ more is better, = the nearer to the floor the better.\n"
         "The floor is what real data read in the samples' place; z is how many of its sd\n"
         "a value lies above it.\n"
     )
     return f"{main}\n\n{legend}\n{table(('score', 'what it says'), words)}"
+
+
+def cells(score: Score) -> tuple[str, str, str, str, str]:
+    """Return what a table says of a score, beneath `HEADINGS`."""
+    spread = _spread(score)
+    value = "n/a" if score.value is None else number(score.value, spread)
+    interval = "" if score.interval is None else " … ".join(number(end, spread) for end in score.interval)
+    floor = "" if score.floor is None else f"{number(score.floor.mean, spread)} ± {score.floor.sd:.2g}"
+    return _headed(score), value, interval, floor, "" if score.z is None else f"{score.z:+.1f}"
 
 
 def compared(columns: Mapping[str, Result]) -> str:

@@ -1,4 +1,4 @@
-"""toydiff sample --shard I/N and --merge: many samples by many workers, in chunks that are files named by what they are.
+"""toydiff sample --shard I/N and --merge: many samples by many workers, in chunks named by what they are.
 
 The samples of a job are made in chunks, the batches in which one process would make them, all of one size: how many
 workers there are, who makes which, in which order and how often, changes no byte.

@@ -84,7 +84,7 @@ class _Search:
                 if 0 < nearer <= within and nearer < self.best:
                     self.work = 0
                     self._cover(self.bits, nothing, self.most, (), nearer)
-        order = sorted(self.chosen, key=lambda shape: shape[0])
+        order: list[tuple[int, Bits]] = sorted(self.chosen, key=lambda shape: shape[0])
         ink = unpack(np.concatenate([nothing[:, :0], *(bits for _, bits in order)], 1), self.size)
         return Explanation(self.best, tuple(KINDS[kind] for kind, _ in order), torch.from_numpy(ink))
 

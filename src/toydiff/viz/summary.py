@@ -77,7 +77,7 @@ def run_summary(results: Results, title: str = "") -> Figure:
     """
     figure = new_figure(17.5, 10.6)
     figure.suptitle(title, fontsize=TITLE + 2, color=theme().ink)
-    parts = figure.subfigures(2, 3, width_ratios=(1, 1.2, 1)).ravel()
+    parts = np.ravel(figure.subfigures(2, 3, width_ratios=(1, 1.2, 1)))  # type: ignore[arg-type]
     images = results.data.pictorial
     panels = {
         "learning": _learning,
@@ -85,7 +85,7 @@ def run_summary(results: Results, title: str = "") -> Figure:
         "pixel values" if images else "histograms": _pixels if images else _histograms,
         "from noise to samples": _image_way if images else _point_way,
         "quality": _quality,
-        f"{results.schedule.kind} schedule": _schedule,
+        f"{results.schedule.kind} schedule": _schedule,  # type: ignore[attr-defined]
     }
     for part, (heading, draw) in zip(parts, panels.items(), strict=True):
         part.suptitle(heading, fontsize=TITLE, color=theme().ink)
@@ -156,7 +156,7 @@ def _histograms(part: SubFigure, results: Results) -> None:
 
 
 def _pixels(part: SubFigure, results: Results) -> None:
-    ax, bounds = part.subplots(), interval(*domain_of(results.data), margin=0.03, tail=0)
+    ax, bounds = part.subplots(), interval(np.array(domain_of(results.data)), margin=0.03, tail=0)
     sets = _sets(results)
     for _, batch, colour in sets:
         histogram(ax, as_array(batch.x).ravel(), bounds, colour, bins=64)
