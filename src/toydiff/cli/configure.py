@@ -25,7 +25,7 @@ FLAGS = {
     "compile": "training.compile",
     "accumulate": "training.accumulate",
 }
-RECIPES = {"npz": "shapes32", "folder": "shapes32", "shapes": "shapes32"}
+RECIPES = {"npz": "mnist", "folder": "mnist", "shapes": "shapes32"}
 """The preset whose recipe serves data of a kind that has none of its own name; other kinds: moons."""
 
 
