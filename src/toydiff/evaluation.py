@@ -13,7 +13,7 @@ import torch
 
 from toydiff import __version__
 from toydiff.data import Batch, Data
-from toydiff.errors import ToydiffError
+from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import write_text
 from toydiff.metrics.measures import measures_for
 from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, remark
@@ -37,7 +37,8 @@ def evaluate(
     floor_draws: int = FLOOR_DRAWS,
     label: str | int | None = None,
     cache: Path | None = None,
-    on_progress: Callable[[str], None] = lambda what: None,
+    on_progress: Callable[[str], object] = str,
+    note: Callable[[str], object] = str,
     **options: Any,
 ) -> list[Score]:
     """Return every score that suits the model's data (points, shapes, images), each over `draws` draws of n samples.
@@ -46,10 +47,17 @@ def evaluate(
     from what the training data were drawn from; of a class, if `label` names one. Two ways of sampling, evaluated with
     the same seed, thus share noise and real data draw by draw. The floor comes from `floor_draws` pairs of further real
     draws, and is kept in the folder `cache`. `options` are those of `Loaded.sample`: sampler, levels, guidance,
-    interval, guide, clip, device, evaluations.
+    interval, guide, clip, device, evaluations. `note` hears of what is made once and takes minutes.
     """
     data, chosen = loaded.data, class_of(loaded, label)
     measures = measures_for(data, loaded.conditional and str(label) != "none", chosen)
+    if n < measures.fewest:
+        raise ConfigurationError(
+            f"{n:,} samples in a draw are too few to measure {data.word} by", f"Take {measures.fewest} at least: -n."
+        )
+    data.check()
+    real(data, 2 * n, seed, "floor", 0, chosen)  # are there so many?
+    measures.prepare(note, on_progress)
     drawn = []
     for b in range(draws):
         on_progress(f"draw {b + 1} of {draws}: {n:,} samples")
@@ -62,7 +70,8 @@ def evaluate(
             scores.append(Score(name, meaning, note=measures.missing[name]))
         else:
             values = tuple(row[name] for row in drawn)
-            scores.append(Score(name, meaning, values, confidence(values), floors[name], remark(name, values, n)))
+            said = "; ".join(filter(None, (measures.remark(name), remark(name, values, n))))
+            scores.append(Score(name, meaning, values, confidence(values), floors[name], said))
     return scores
 
 
@@ -99,11 +108,12 @@ def divergence(
     return Score(name, KL, (mean,), (mean - half, mean + half), Floor(0.0, math.hypot(se, change)), note)
 
 
-def track(loaded: Loaded, seed: int) -> dict[str, float]:
+def track(loaded: Loaded, seed: int, note: Callable[[str], object] = str) -> dict[str, float]:
     """Return the quick scores of a model in training, the same noise and real data at every call."""
     measures = measures_for(loaded.data, loaded.conditional, None)
-    n = measures.few
-    return measures.quick(loaded.sample(n, seed=seed), real(loaded.data, n, seed, "evaluate", 0, None))
+    measures.prepare(note)
+    held = loaded.data.held_out(measures.few, streams.generator(seed, "evaluate", 0))
+    return measures.quick(loaded.sample(len(held.x), seed=seed), held)
 
 
 def class_of(loaded: Loaded, label: str | int | None) -> int | None:
@@ -117,17 +127,28 @@ def class_of(loaded: Loaded, label: str | int | None) -> int | None:
 
 
 def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None) -> Batch:
-    """Return n held-out data, of one class if a label is given: a function of (seed, stream, k)."""
+    """Return n held-out data, none of them twice, of one class if a label is given: a function of (seed, stream, k).
+
+    Raises ToydiffError where there are not so many.
+    """
     generator = streams.generator(seed, stream, k)
     if label is None:
-        return data.held_out(n, generator)
-    x = torch.empty(0, *data.shape)
-    for _ in range(1000):
-        batch = data.held_out(max(n, 1000), generator)
-        x = torch.cat([x, batch.x[batch.label == label]])
-        if len(x) >= n:
-            return Batch(x[:n], torch.full((n,), label))
-    raise ToydiffError(f"real data of the class `{data.label_names[label]}` are too rare to find {n:,}", "Lower -n.")
+        held = data.held_out(n, generator)
+    else:
+        x = torch.empty(0, *data.shape)
+        for _ in range(1000 if data.available is None else 1):  # where they end, all that there are
+            batch = data.held_out(data.available or max(n, 1000), generator)
+            x = torch.cat([x, batch.x[batch.label == label]])
+            if len(x) >= n:
+                break
+        held = Batch(x[:n], torch.full((len(x[:n]),), label))
+    if len(held.x) < n:
+        which = "" if label is None else f" of the class `{data.label_names[label]}`"
+        raise ToydiffError(
+            f"{n:,} different held-out {data.word}{which} are needed, and there are {len(held.x):,}",
+            "Lower -n: a floor takes two draws.",
+        )
+    return held
 
 
 def floors_of(
@@ -138,7 +159,7 @@ def floors_of(
     draws: int,
     label: int | None,
     cache: Path | None,
-    on_progress: Callable[[str], None],
+    on_progress: Callable[[str], object],
 ) -> dict[str, Floor]:
     """Return every score's floor at n samples: its mean and spread over pairs of fresh real draws.
 
@@ -149,10 +170,11 @@ def floors_of(
     path = cache and cache / f"{sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
     if path is not None and (kept := _read(path, names)) is not None:
         return kept
-    rows = []
+    rows, halves = [], (slice(n), slice(n, None))
     for k in range(draws):
         on_progress(f"floor: pair {k + 1} of {draws} of {n:,} real {data.word}")
-        rows.append(measures(*(real(data, n, seed, "floor", 2 * k + j, label) for j in (0, 1))))
+        pair = real(data, 2 * n, seed, "floor", k, label)  # at once: nothing is in both
+        rows.append(measures(*(Batch(pair.x[h], None if pair.label is None else pair.label[h]) for h in halves)))
     columns = {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in names}
     floors = {name: Floor(float(column.mean()), float(column.std())) for name, column in columns.items()}
     if path is not None:
