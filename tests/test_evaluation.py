@@ -148,11 +148,6 @@ def test_a_score_without_a_spread_has_no_z() -> None:
     assert copying_p([0.5], 100) == 0.5
 
 
-def test_images_are_refused_in_words() -> None:
-    with pytest.raises(ToydiffError, match="nothing is measured of images"):
-        evaluate(load("exact:shapes@5"), 20)
-
-
 def test_data_know_how_far_their_entropy_may_be_off() -> None:
     """Beside the mean of −log p over 100,000 draws, and exactly where there is a closed form."""
     assert Checkerboard().entropy_error == 0 and Moons(noise=0).entropy_error is None

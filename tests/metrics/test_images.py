@@ -105,7 +105,7 @@ def test_the_same_seed_makes_the_same_file_and_it_is_read_again(quarters: Npz, t
     said: list[str] = []
     first = classifier.kept(quarters, note=said.append, on_progress=str)
     (file,) = (tmp_path / "cache" / "classifiers").iterdir()
-    content, state = file.read_bytes(), torch.random.get_rng_state()
+    content = file.read_bytes()
     assert len(said) == 1 and "training the classifier that measures images of quarters.npz, once: about" in said[0]
     assert first.accuracy == pytest.approx(0.9, abs=0.06) and first.tested == 300
     again = classifier.kept(quarters, note=said.append, on_progress=str)
@@ -114,34 +114,39 @@ def test_the_same_seed_makes_the_same_file_and_it_is_read_again(quarters: Npz, t
     assert torch.equal(again.features(x), first.features(x))
     file.unlink()
     torch.manual_seed(5)
+    state = torch.random.get_rng_state()
     classifier.kept(quarters.model_copy(update={"n": 50}), note=str, on_progress=str)  # of all images all the same
     assert file.read_bytes() == content
-    assert torch.equal(torch.random.get_rng_state(), torch.manual_seed(5).get_state())
-    other = classifier.train(quarters, 1, 40)
-    assert not torch.equal(other.features(x), first.features(x))
-    assert len(state) > 0
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not torch.equal(classifier.train(quarters, 1, 2).features(x), first.features(x))
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "text", "foreign", "shapes"])
-def test_a_damaged_classifier_is_named_and_made_again(damage: str, quarters: Npz, tmp_path: Path) -> None:
+def test_a_damaged_classifier_is_named_and_made_again(
+    quarters: Npz, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = classifier.train(quarters, steps=2)
+    monkeypatch.setattr(classifier, "train", lambda *given, **how: trained)
     classifier.kept(quarters, note=str, on_progress=str)
     (file,) = (tmp_path / "cache" / "classifiers").iterdir()
     content, kept = file.read_bytes(), checkpoint.load(file)
-    if damage == "cut":
-        file.write_bytes(content[:-100])
-    elif damage == "flipped":
-        file.write_bytes(content[:999] + bytes([content[999] ^ 1]) + content[1000:])
-    elif damage == "text":
-        file.write_text("hello")
-    elif damage == "foreign":
-        checkpoint.save(file, header=kept.header | {"key": "another"}, model=kept.model, ema={}, optimizer={})
-    else:
-        checkpoint.save(file, header=kept.header, model={"body": torch.ones(1)}, ema={}, optimizer={})
-    said: list[str] = []
+    made = {"key": kept.header | {"key": "another"}, "accuracy": kept.header | {"accuracy": "all"}, "shapes": {}}
+    damage = {"cut": content[:-100], "text": b"hello", "empty": b""}
+    damage["flipped"] = content[:999] + bytes([content[999] ^ 1]) + content[1000:]
+    for name, header in made.items():
+        weights = {"body": torch.ones(1)} if name == "shapes" else kept.model
+        checkpoint.save(file, header=header or kept.header, model=weights, ema={}, optimizer={})
+        damage[name] = file.read_bytes()
+    for damaged in damage.values():
+        file.write_bytes(damaged)
+        said: list[str] = []
+        classifier.kept(quarters, note=said.append, on_progress=str)
+        assert len(said) == 1 and str(file) in said[0] and said[0].endswith("made again")
+        assert file.read_bytes() == content
+    # no cache is no failure, but it is said
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TOYDIFF_DATA", str(tmp_path / "file"))
     classifier.kept(quarters, note=said.append, on_progress=str)
-    assert str(file) in said[0] or damage == "shapes"
-    assert "made again" in said[0] and len(said) == 2
-    assert file.read_bytes() == content
+    assert "could not be kept" in said[-1]
 
 
 def test_real_images_read_as_the_floor_and_class_accuracy_is_the_test_accuracy(quarters: Npz) -> None:
@@ -150,7 +155,6 @@ def test_real_images_read_as_the_floor_and_class_accuracy_is_the_test_accuracy(q
     one, two = Batch(held.x[:150], held.label[:150]), Batch(held.x[150:], held.label[150:])
     found = measures(one, two)
     assert set(found) == set(MEANINGS) and not measures.missing
-    assert found["FD-small"] > 0 and abs(found["KD-small"]) < 0.5 * found["FD-small"]
     assert found["coverage"] > 0.8 and found["copying"] == pytest.approx(0.5, abs=0.1)
     accuracy = classifier.kept(quarters, note=str, on_progress=str).accuracy
     assert measures.quick(held, held)["class accuracy"] == pytest.approx(accuracy)
@@ -159,6 +163,7 @@ def test_real_images_read_as_the_floor_and_class_accuracy_is_the_test_accuracy(q
     assert copied["copying"] > 0.95
     noise = measures(Batch(torch.rand(150, 1, 8, 8) * 2 - 1, None), two)
     assert noise["FD-small"] > 5 * found["FD-small"] and noise["coverage"] < found["coverage"]
+    assert noise["KD-small"] > 5 * abs(found["KD-small"])
     dark = measures(Batch(one.x - 0.25, None), two)
     assert dark["brightness"] == pytest.approx(0.25, abs=0.02) and dark["contrast"] < 0.02
     black = one._replace(x=one.x[one.label == 0])

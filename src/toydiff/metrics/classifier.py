@@ -120,7 +120,7 @@ def train(data: Data, seed: int = 0, steps: int = STEPS, *, note: Say = str, on_
         left = (time.monotonic() - began) / step * (steps - step)
         if step == 20:
             note(f"{what}, once: about {_duration(left)}")
-        if step % 20 == 0:
+        if step % 100 == 0:
             on_progress(f"{what}: step {step:,} of {steps:,}, {_duration(left)} left")
     network.eval().requires_grad_(False)
     held = data.held_out(TESTED, streams.generator(seed, "classifier test"))
@@ -144,7 +144,7 @@ def kept(data: Data, seed: int = 0, *, note: Say, on_progress: Say) -> Classifie
         try:
             return _read(path, data, key)
         except ToydiffError as error:
-            note(f"{error.message}: it is made again")
+            note(f"{shown(path)} is not the classifier it should be ({error.message}); it is made again")
     made = train(data, seed, STEPS, note=note, on_progress=on_progress)
     header = {"kind": KIND, "key": key, "data": data.kind, "accuracy": made.accuracy, "tested": made.tested}
     try:

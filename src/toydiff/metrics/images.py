@@ -98,7 +98,8 @@ class ImageMeasures(Measures):
         if self._classifier is None:
             return found, samples.x, real.x
         x, y = self._classifier.features(samples.x), self._classifier.features(real.x)
-        found["FD-small"] = frechet_distance(x, y)
+        if min(len(x), len(y)) > 1:  # fewer are held out of a tiny set, and a run goes on
+            found["FD-small"] = frechet_distance(x, y)
         if "class accuracy" not in self.missing and samples.label is not None:
             found["class accuracy"] = self._classifier.right(x, samples.label)
         return found, x, y
