@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from toydiff.config import Run
-from toydiff.data import MNIST, Checkerboard, Data, Gaussians, Moons
+from toydiff.data import Checkerboard, Data, Gaussians, Moons
 from toydiff.data.files import Csv
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.evaluation import divergence, enough, evaluate, real, track
-from toydiff.metrics.measures import kind_of
 from toydiff.metrics.scores import Floor, Meaning, Score, confidence, copying_p, difference
 from toydiff.names import Found
 from toydiff.oracle import ExactDenoiser, Gaussian
@@ -166,11 +165,6 @@ def test_a_score_without_a_spread_has_no_z() -> None:
     assert Score("x", meaning, (1.0, 3.0), None, Floor(0.0, 0.5)).z == 4
     assert Score("x", meaning, (math.inf, 1.0)).value is None
     assert copying_p([0.5], 100) == 0.5
-
-
-def test_images_that_nobody_knows_how_to_judge_are_refused_in_words() -> None:
-    with pytest.raises(ToydiffError, match="nothing is measured of images such as `mnist` yet"):
-        kind_of(MNIST())
 
 
 def test_data_know_how_far_their_entropy_may_be_off() -> None:

@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from toydiff.data import AnyData, SwissRoll
 from toydiff.denoiser import Denoiser, Target, unlearnable
-from toydiff.errors import ConfigurationError, ToydiffError
-from toydiff.metrics.measures import kind_of
+from toydiff.errors import ConfigurationError
 from toydiff.networks import MLP, AnyNetwork, UNet
 from toydiff.samplers import AnySampler, Heun, Sampler, noise_levels
 from toydiff.schedules import AnySchedule, Cosine, Level
@@ -115,11 +114,6 @@ class Run(Spec):
                 f"sampling.steps: {self.sampling.steps} of `{self.sampling.sampler.kind}` would be nothing but "
                 f"Euler's. Take at least {fewest}, or the sampler `euler`."
             )
-        if self.record.evaluate_every is not None:
-            try:
-                kind_of(self.data)
-            except ToydiffError as error:
-                problems.append(f"record.evaluate_every: {error.message}. {error.hint}")
         try:
             self.training.total_steps(self.data.count)
         except ConfigurationError as error:

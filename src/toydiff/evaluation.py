@@ -13,7 +13,7 @@ import torch
 
 from toydiff import __version__
 from toydiff.data import Batch, Data
-from toydiff.errors import ToydiffError, shown
+from toydiff.errors import ConfigurationError, ToydiffError, shown
 from toydiff.files import write_text
 from toydiff.metrics.measures import measures_for
 from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, copying_sd, remark
@@ -39,7 +39,8 @@ def evaluate(
     floor_draws: int = FLOOR_DRAWS,
     label: str | int | None = None,
     cache: Path | None = None,
-    on_progress: Callable[[str], None] = lambda what: None,
+    on_progress: Callable[[str], object] = str,
+    note: Callable[[str], object] = str,
     **options: Any,
 ) -> list[Score]:
     """Return every score that suits the model's data (points, shapes, images), each over `draws` draws of n samples.
@@ -48,11 +49,17 @@ def evaluate(
     from what the training data were drawn from; of a class, if `label` names one. Two ways of sampling, evaluated with
     the same seed, thus share noise and real data draw by draw. The floor comes from `floor_draws` pairs of further real
     draws, and is kept in the folder `cache`. `options` are those of `Loaded.sample`: sampler, levels, guidance,
-    interval, guide, clip, device, evaluations.
+    interval, guide, clip, device, evaluations. `note` hears of what is made once and takes minutes.
     """
     data, chosen = loaded.data, class_of(loaded, label)
+    data.check()
     n = enough(data, n, chosen)
     measures = measures_for(data, loaded.conditional and str(label) != "none", chosen)
+    if n < measures.fewest:
+        raise ConfigurationError(
+            f"{n:,} samples in a draw are too few to measure {data.word} by", f"Take {measures.fewest} at least: -n."
+        )
+    measures.prepare(note, on_progress)
     drawn = []
     for b in range(draws):
         on_progress(f"draw {b + 1} of {draws}: {n:,} samples")
@@ -65,7 +72,8 @@ def evaluate(
             scores.append(Score(name, meaning, note=measures.missing[name]))
         else:
             values = tuple(row[name] for row in drawn)
-            scores.append(Score(name, meaning, values, confidence(values), floors[name], remark(name, values, n)))
+            said = "; ".join(filter(None, (measures.remark(name), remark(name, values, n))))
+            scores.append(Score(name, meaning, values, confidence(values), floors[name], said))
     return scores
 
 
@@ -103,10 +111,11 @@ def divergence(
     return Score(name, KL, (mean,), (mean - half, mean + half), Floor(0.0, math.hypot(se, change)), note)
 
 
-def track(loaded: Loaded, seed: int) -> dict[str, float]:
+def track(loaded: Loaded, seed: int, note: Callable[[str], object] = str) -> dict[str, float]:
     """Return the quick scores of a model in training, the same noise and real data at every call."""
     measures = measures_for(loaded.data, loaded.conditional, None)
     n = enough(loaded.data, measures.few)
+    measures.prepare(note)
     return measures.quick(loaded.sample(n, seed=seed), real(loaded.data, n, seed, "evaluate", 0, None))
 
 
@@ -163,7 +172,7 @@ def floors_of(
     draws: int,
     label: int | None,
     cache: Path | None,
-    on_progress: Callable[[str], None],
+    on_progress: Callable[[str], object],
 ) -> dict[str, Floor]:
     """Return every score's floor at n samples: its mean and spread over pairs of fresh real draws.
 

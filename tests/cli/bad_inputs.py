@@ -76,6 +76,13 @@ def numpy_bytes(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def album(n: int, classes: int = 4) -> bytes:
+    """Return n labelled images as an .npz."""
+    file, random = BytesIO(), np.random.default_rng(0)
+    np.savez(file, images=random.integers(0, 256, (n, 8, 8), dtype=np.uint8), labels=np.arange(n) % classes)
+    return file.getvalue()
+
+
 def broken(good: bytes) -> bytes:
     """Return a whole checkpoint whose averaged network answers with infinity."""
     with TemporaryDirectory() as folder:
@@ -175,6 +182,8 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "text.npy": lambda good: b"dear reader\n",
     "text.npz": lambda good: b"dear reader\n",
     "broken.pt": broken,
+    "classifier.pt": lambda good: changed(good, header=lambda header: {"kind": "classifier", "accuracy": 0.99}),
+    "album.npz": lambda good: album(300),
     "no.toml": lambda good: b"steps = = 3\n",
     "binary.toml": lambda good: bytes(range(256)),
     "brackets.toml": lambda good: b"a = " + b"[" * 5000,
@@ -794,8 +803,13 @@ EVALUATING = [
     Row(f"{E} --compare ddim:10,huen:5", "run", 2, "unknown kind `huen`. Did you mean `heun`?"),
     Row(f"{E} --compare ddim:10,heun:0", "run", 2, "`--sampler heun:0` is not a sampler"),
     Row(f"{E} --compare ddim,heun --steps 5", "run", 2, "--compare names the samplers itself | Leave out"),
+    Row("evaluate exact:mnist@9", "", 1, "the data set `mnist` is not ready | toydiff data fetch mnist"),
+    Row("evaluate exact:npz:album.npz@9 -n 64", "album.npz", 2, "samples in a draw are too few | Take 65 at least"),
+    Row(
+        "evaluate exact:npz:album.npz@9 -n 65 --label 7", "album.npz", 2, "unknown label `7` | Known: 0, 1, 2, 3, none"
+    ),
+    Row("evaluate classifier.pt", "classifier.pt", 1, "classifier.pt"),
     Row("train moons --set record.evaluate_every=0", "", 2, "record.evaluate_every = 0"),
-    Row("train mnist --set record.evaluate_every=5", "", 2, "record.evaluate_every: nothing is measured of images"),
 ]
 
 X = "sample tiny -o x.png"

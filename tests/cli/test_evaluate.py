@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from toydiff.metrics import classifier
 
 from .conftest import Toydiff
 from .program import TINY
@@ -62,3 +65,38 @@ def test_scores_are_written_along_a_run_and_a_resumed_run_has_the_same(here: Pat
     rows = [row for row in map(json.loads, whole.splitlines()) if "scores" in row]
     assert [row["step"] for row in rows] == [10, 20] and set(rows[0]["scores"]) == {"sliced W2", "energy distance"}
     assert rows[0]["scores"] != rows[1]["scores"]
+
+
+def test_images_are_measured_by_a_classifier_made_once(
+    here: Path, cache: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier, "STEPS", 30)
+    random, label = np.random.default_rng(0), np.arange(400) % 3
+    x = random.integers(0, 120, (400, 8, 8), dtype=np.uint8)
+    x[np.arange(400), 2 * label] = 230  # a bright row, the class
+    np.savez("rows.npz", images=x, labels=label, split=np.arange(400) >= 200)
+    words = ("evaluate", "exact:npz:rows.npz@200", "-n", "66", "--draws", "2", "--steps", "5")
+    done = toydiff(*words)
+    assert "training the classifier that measures images of rows.npz, once: about" in done.stderr
+    assert "FID" not in done.stdout.replace("this is no FID", "") and "FD-small ↓" in done.stdout
+    assert max(map(len, done.stdout.split("\n\n")[1].splitlines())) <= 80
+    again = toydiff(*words, "--json")
+    assert "classifier" not in again.stderr and len(list((cache / "classifiers").iterdir())) == 1
+    found = json.loads(again.stdout)["scores"]
+    assert found["class accuracy"]["value"] == pytest.approx(found["class accuracy"]["floor"]["mean"], abs=0.05)
+    assert found["class accuracy"]["value"] > 0.9 and found["copying"]["value"] > 0.9  # an exact model of the images
+    assert found["FD-small"]["floor"]["mean"] > 0 and "held-out images right" in found["FD-small"]["note"]
+    assert found["KL(data‖model)"]["value"] is None
+
+
+def test_images_are_measured_along_a_run(here: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "STEPS", 5)
+    random = np.random.default_rng(0)
+    np.savez("a.npz", images=random.integers(0, 256, (100, 8, 8), dtype=np.uint8), labels=np.arange(100) % 2)
+    small = ("network.channels=4", "network.multipliers=[1]", "network.attention=[]", "network.heads=1")
+    sets = ("data.kind=npz", "data.path=a.npz", "record.evaluate_every=1", "sampling.steps=4", "training.batch_size=4")
+    words = [word for assignment in (*sets, *small) for word in ("--set", assignment)]
+    toydiff("train", "mnist-cond", "--name", "small", "--steps", "1", "--runs-dir", "runs", *words)
+    rows = [json.loads(row) for row in (here / "runs" / "small" / "metrics.jsonl").read_text().splitlines()]
+    (scores,) = [row["scores"] for row in rows if "scores" in row]
+    assert set(scores) == {"FD-small", "class accuracy", "brightness", "contrast"}

@@ -87,7 +87,7 @@ def evaluate(
             evaluations: list[int] = []
             scores = evaluation.evaluate(
                 each, n, seed=first, draws=draws, label=label, cache=kept_floors(), on_progress=on_progress,
-                evaluations=evaluations, **how
+                note=talk.note, evaluations=evaluations, **how
             )  # fmt: skip
             results.append((described(each, bounds, evaluations), max(evaluations), scores))
         if compare is None:

@@ -251,7 +251,7 @@ class Trainer:
     def _score(self, step: Step, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         """Measure samples of the averaged weights against held-out data, the same noise and data every time."""
         with self.signals.leavable():
-            scores = track(self.loaded(step.ema), self.run.seed)
+            scores = track(self.loaded(step.ema), self.run.seed, self.talk.note)
         self._add({"step": step.step, "scores": scores}, on_metrics)
         self.board.scores(step.step, scores)
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 
 from toydiff.data import Data, Shapes
-from toydiff.errors import ToydiffError
+from toydiff.metrics.images import ImageMeasures
 from toydiff.metrics.planar import PointMeasures
 from toydiff.metrics.scores import Measures
 from toydiff.metrics.shapes import ShapeMeasures
 
 
 def kind_of(data: Data) -> type[Measures]:
-    """Return what there is to measure of such data; ToydiffError for data that nobody knows how to judge."""
+    """Return what there is to measure of such data."""
     if isinstance(data, Shapes):
         return ShapeMeasures
-    if data.pictorial:
-        raise ToydiffError(f"nothing is measured of images such as `{data.kind}` yet", "Look at them: toydiff sample.")
-    return PointMeasures
+    return ImageMeasures if data.pictorial else PointMeasures
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,8 @@ from toydiff.errors import ToydiffError
 
 _PAIRS = 2**21
 """Pairs looked at together: 16 MiB of distances."""
+_TREE = 16
+"""Dimensions beyond which a tree of points finds the nearest no sooner than looking at all of them."""
 
 
 def sliced_w2(x: Tensor, y: Tensor, projections: int = 512) -> float:
@@ -61,6 +64,40 @@ def mmd2(x: Tensor, y: Tensor, bandwidth: float) -> float:
     return _mean(x, x, kernel) + _mean(y, y, kernel) - 2 * _mean(x, y, kernel)
 
 
+def frechet_distance(x: Tensor, y: Tensor) -> float:
+    """Return |μ_x − μ_y|² + tr(S_x + S_y − 2 (S_x S_y)^½), from the means and covariances of two sets of features.
+
+    It is W_2² between Gaussians of such moments; from few points it comes out too large, by less the more there are.
+    Raises ToydiffError for less than two of them. (Dowson & Landau 1982; of images: Heusel et al. 2017, eq. 6.)
+    """
+    if min(len(x), len(y)) < 2:
+        raise ToydiffError("one sample has no covariance", "Give more of them.")
+    x, y = x.flatten(1).double(), y.flatten(1).double()
+    s_x, s_y = (torch.cov(z.T).reshape(z.shape[1], z.shape[1]) for z in (x, y))
+    values, vectors = torch.linalg.eigh(s_x)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    # S_x S_y has the eigenvalues of the symmetric S_x^½ S_y S_x^½, whose roots are safe where S_x is singular
+    cross = torch.linalg.eigvalsh(root @ s_y @ root).clamp(min=0).sqrt().sum()
+    return float((x.mean(0) - y.mean(0)).square().sum() + s_x.trace() + s_y.trace() - 2 * cross)
+
+
+def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """Return E k(x, x′) + E k(y, y′) − 2 E k(x, y), k = (x·y/D + 1)³, unbiased: 0 on average where both have one law.
+
+    (Bińkowski et al. 2018, eq. 4.)
+    """
+    x, y = x.flatten(1).double(), y.flatten(1).double()
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def within(a: Tensor) -> Tensor:
+        k = kernel(a, a)
+        return (k.sum() - k.trace()) / (len(a) * (len(a) - 1))
+
+    return float(within(x) + within(y) - 2 * kernel(x, y).mean())
+
+
 def median_distance(x: Tensor) -> float:
     """Return the median of |x_i − x_j| over all pairs of different points: the usual bandwidth of a kernel."""
     return float(torch.nn.functional.pdist(x.flatten(1).double()).median())
@@ -75,8 +112,12 @@ def density_and_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[flo
     """
     from scipy.spatial import KDTree
 
-    x, y = (z.flatten(1).double().numpy() for z in (samples, real))
-    radius = KDTree(y).query(y, k=k + 1)[0][:, -1]  # the nearest is the point itself
+    x, y = samples.flatten(1).double(), real.flatten(1).double()
+    if x.shape[1] > _TREE:
+        radii = torch.cdist(y, y).kthvalue(k + 1).values  # the nearest is the point itself
+        held = (torch.cdist(y, x) <= radii[:, None]).sum(1)
+        return float(held.sum() / (k * len(x))), float((held > 0).double().mean())
+    radius = KDTree(y).query(y, k=k + 1)[0][:, -1]
     inside = KDTree(x).query_ball_point(y, radius, return_length=True)
     return float(inside.sum() / (k * len(x))), float((inside > 0).mean())
 
@@ -85,6 +126,9 @@ def nearest(x: Tensor, points: Tensor) -> Tensor:
     """Return the distance from every x to the nearest of `points`, (N,) float64."""
     from scipy.spatial import KDTree
 
+    if math.prod(x.shape[1:]) > _TREE:
+        a, b = x.flatten(1).double(), points.flatten(1).double()
+        return torch.cat([torch.cdist(rows, b).amin(1) for rows in torch.split(a, max(1, _PAIRS // len(b)))])
     return torch.from_numpy(KDTree(points.flatten(1).double().numpy()).query(x.flatten(1).double().numpy())[0])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
@@ -48,6 +48,15 @@ class Measures:
     """Every number there is for such data, in the order of a table."""
     missing: dict[str, str]
     """Those that these data cannot have, and why."""
+    fewest: int = 1
+    """Samples that a draw must have."""
+
+    def prepare(self, note: Callable[[str], object] = str, on_progress: Callable[[str], object] = str) -> None:
+        """Make ready what takes long and is made once; `note` hears of it before, and `on_progress` how far it is."""
+
+    def remark(self, name: str) -> str:
+        """Return what there is to say of a number whatever its values, or ""."""
+        return ""
 
     def __call__(self, samples: Batch, real: Batch) -> dict[str, float]:
         """Return {name: value} of all that are not missing; a value may be ±∞, as −log p is where p = 0."""
