@@ -210,6 +210,17 @@ def test_exact_denoisers_are_the_data_sets_own_in_model_units(kind: str) -> None
     torch.testing.assert_close(loaded.denoiser(in_model, inside), expected, atol=1e-5, rtol=0)
 
 
+def test_ways_that_cross_or_are_left_halfway_leave_gradients_on() -> None:
+    loaded = load("exact:moons@9")
+    one, other = (loaded.trajectory(torch.arange(2)) for _ in range(2))
+    next(one), next(other), next(one)
+    assert torch.is_grad_enabled()
+    list(one), list(other)
+    abandoned = loaded.trajectory(torch.arange(2))
+    next(abandoned)
+    assert torch.is_grad_enabled()
+
+
 def test_likelihoods_come_in_data_units() -> None:
     """The exact denoiser's flow has the data's own density: the logarithm of the scale is in it."""
     loaded = load("exact:gaussians")

@@ -911,8 +911,8 @@ EDITING = [
 EXCHANGE = [
     Row("inspect tiny --export x.pt", "run", 2, "--export x.pt: unknown format | something.safetensors"),
     Row("inspect tiny --export none/x.safetensors", "run", 1, "cannot write none/x.safetensors | does not exist"),
-    Row("inspect tiny --export x.safetensors --verify", "run", 2, "--verify and --export each do one thing"),
-    Row("inspect samplers --verify", "", 2, "--verify and --export each do one thing"),
+    Row("inspect tiny --export x.safetensors --verify", "run", 2, "--html and --export each do one thing"),
+    Row("inspect samplers --verify", "", 2, "--html and --export each do one thing"),
     Row("inspect exact:moons --verify", "", 2, "`exact:moons` is no checkpoint"),
     Row("inspect none.safetensors --verify", "", 1, "none.safetensors is not there"),
     Row("sample none.safetensors -o x.png", "", 1, "none.safetensors is not there"),

@@ -205,15 +205,19 @@ class Loaded:
             asked += 1
             return denoise(x, level)
 
-        with torch.no_grad():
-            yield Frame(levels[0], self.to_data(x), self.to_data(torch.zeros_like(x)))
-            for frame in sampler.trajectory(counted, x, levels, noise):
-                if not frame.x.isfinite().all():
-                    raise ToydiffError(
-                        f"sampling gave a number that is not finite on the way to {frame.level}",
-                        "The network may be damaged or untrained: try --weights raw, or another checkpoint.",
-                    )
-                yield Frame(frame.level, self.to_data(frame.x), self.to_data(frame.x0))
+        yield Frame(levels[0], self.to_data(x), self.to_data(torch.zeros_like(x)))
+        path = sampler.trajectory(counted, x, levels, noise)
+        while True:
+            with torch.no_grad():  # around each step, not the yield: the caller's gradients are the caller's
+                frame = next(path, None)
+            if frame is None:
+                break
+            if not frame.x.isfinite().all():
+                raise ToydiffError(
+                    f"sampling gave a number that is not finite on the way to {frame.level}",
+                    "The network may be damaged or untrained: try --weights raw, or another checkpoint.",
+                )
+            yield Frame(frame.level, self.to_data(frame.x), self.to_data(frame.x0))
         if evaluations is not None:
             evaluations.append(asked)
 
