@@ -111,15 +111,15 @@ LINE = ("line", [3, 28, 15, 22])
         (flipped(drawn(CIRCLE, BOX), (30, 2)), 1, ["circle", "rectangle"]),  # a speck
         (flipped(drawn(CIRCLE, BOX), (9, 9), (9, 10)), 2, ["circle", "rectangle"]),  # a hole
         (flipped(drawn(CIRCLE, BOX), (9, 9), (9, 10), (30, 2)), 3, ["circle", "rectangle"]),
-        (flipped(drawn(CIRCLE, BOX), *((18, k) for k in range(20, 26))), 5, []),  # a slit: 5 is more than 4
-        (drawn(CIRCLE, BOX, LINE, ("rectangle", [22, 2, 28, 8])), 5, []),  # a fourth shape
-        (drawn(("ellipse", [2, 2, 28, 28])), 5, []),  # radius 13
-        (drawn(), 5, []),  # blank
-        (flipped(drawn(), (5, 5), (20, 20)), 5, []),  # but for 2 pixels
-        (torch.ones(1, 1, 32, 32), 5, []),
+        (flipped(drawn(CIRCLE, BOX), *((18, k) for k in range(20, 26))), None, []),  # a slit of 6 pixels
+        (drawn(CIRCLE, BOX, LINE, ("rectangle", [22, 2, 28, 8])), None, []),  # a fourth shape
+        (drawn(("ellipse", [2, 2, 28, 28])), None, []),  # radius 13
+        (drawn(), None, []),  # blank
+        (flipped(drawn(), (5, 5), (20, 20)), None, []),  # but for 2 pixels
+        (torch.ones(1, 1, 32, 32), None, []),
     ],
 )  # fmt: skip
-def test_a_defect_counts_by_its_pixels(x: Tensor, distance: int, kinds: list[str]) -> None:
+def test_a_defect_counts_by_its_pixels(x: Tensor, distance: int | None, kinds: list[str]) -> None:
     (found,) = explain(x)
     assert found.distance == distance
     assert list(found.kinds) == kinds
@@ -143,9 +143,10 @@ def test_flipped_pixels_are_found_nearly_always() -> None:
     places = torch.randint(0, 32, (30, 2, 2), generator=generator(6)).tolist()
     planted = torch.cat([flipped(each[None], *map(tuple, two)) for each, two in zip(x, places, strict=True)])
     found = explain(planted, within=2)
-    assert sum(each.distance <= 2 for each in found) >= 28
+    assert sum(each.distance is not None for each in found) >= 28
     for each, picture in zip(found, planted, strict=True):
-        if each.distance <= 2:
+        if each.distance is not None:
+            assert each.distance <= 2
             assert int((each.ink.any(0) != (picture[0] > 0)).sum()) == each.distance
 
 

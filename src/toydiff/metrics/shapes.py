@@ -75,7 +75,7 @@ class ShapeMeasures(Measures):
 
 def valid(explained: list[Explanation], tolerance: int) -> float:
     """Return the share of pictures whose nearest union of shapes is at most `tolerance` pixels away."""
-    return sum(each.distance <= tolerance for each in explained) / len(explained)
+    return sum(each.distance is not None and each.distance <= tolerance for each in explained) / len(explained)
 
 
 def agreement(explained: list[Explanation], label: Tensor, data: Shapes) -> float:

@@ -16,7 +16,7 @@ from toydiff.metrics.placements import Bits, Placements, Whole, count, covering,
 Shapes: TypeAlias = tuple[tuple[int, Bits], ...]
 """The kind and the pixels of each."""
 
-EFFORT = {True: 3_000_000, False: 300_000}
+EFFORT = {True: 3_000_000, False: 100_000}
 """Shapes looked at before a search, exact or not, is given up: a picture nearly all white has endless explanations.
 
 In 2,000 real pictures an exact search has never looked at more than 100,000.
@@ -34,8 +34,8 @@ THIN = ((0.25, 4), (0.5, 2))
 class Explanation(NamedTuple):
     """The shapes that together come nearest to a picture."""
 
-    distance: int
-    """Pixels in which their union differs from the picture; more than was asked for: no union comes so near."""
+    distance: int | None
+    """Pixels in which their union differs from the picture; None where no union comes as near as was asked for."""
     kinds: tuple[str, ...]
     """The kind of each shape, in alphabetical order."""
     ink: Tensor
@@ -86,7 +86,8 @@ class _Search:
                     self._cover(self.bits, nothing, self.most, (), nearer)
         order: list[tuple[int, Bits]] = sorted(self.chosen, key=lambda shape: shape[0])
         ink = unpack(np.concatenate([nothing[:, :0], *(bits for _, bits in order)], 1), self.size)
-        return Explanation(self.best, tuple(KINDS[kind] for kind, _ in order), torch.from_numpy(ink))
+        distance = self.best if order else None
+        return Explanation(distance, tuple(KINDS[kind] for kind, _ in order), torch.from_numpy(ink))
 
     def _exactly(self) -> bool:
         """Look for shapes whose union is the picture, as few as possible."""
