@@ -146,9 +146,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Presets\n",
         "By `python benchmarks/presets.py`; measured by `python benchmarks/presets.py --measure NAME`.\n",
-        f"Results are means of {DRAWS} draws of {N:,} samples of the averaged weights, each beside what real data read in",
-        "the samples' place. The time is that of training alone; seconds on the clock also count what else the machine",
-        "had to do.\n",
+        f"Results are means of {DRAWS} draws of {N:,} samples of the averaged weights, each beside what real data read",
+        "in the samples' place. The time is that of training alone; seconds on the clock also count what else the",
+        "machine had to do.\n",
         "| preset | what it is | data | network, parameters | steps | result | time | machine |",
         "|---|---|---|---|---|---|---|---|",
     ]
