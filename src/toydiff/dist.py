@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -52,7 +53,9 @@ class World:
             return module
         device = next(module.parameters()).device
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+        with warnings.catch_warnings():  # its newer name is not known to every PyTorch yet
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
 
     def agree(self, *numbers: int) -> tuple[int, ...]:
         """Return the largest of each number over all ranks."""
