@@ -164,6 +164,19 @@ def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None, 
     raise ToydiffError(f"real data of the class `{data.label_names[label]}` are too rare to find {n:,}", "Lower -n.")
 
 
+def pair(data: Data, n: int, seed: int, k: int, label: int | None) -> tuple[Batch, Batch]:
+    """Return the k-th two draws of n real data that have nothing in common.
+
+    Of a finite set with fewer than 2n held out, they are held-out data beside some that models train on.
+    """
+    x, labels = real(data, 2 * n, seed, "floor", k, label)
+    if len(x) < 2 * n:
+        return real(data, n, seed, "floor", 2 * k, label), real(data, n, seed, "floor", 2 * k + 1, label, trained=True)
+    return Batch(x[:n], labels if labels is None else labels[:n]), Batch(
+        x[n:], labels if labels is None else labels[n:]
+    )
+
+
 def floors_of(
     measures: Measures,
     data: Data,
@@ -176,8 +189,8 @@ def floors_of(
 ) -> dict[str, Floor]:
     """Return every score's floor at n samples: its mean and spread over pairs of fresh real draws.
 
-    Of a finite set the pairs are training data beside held-out ones. What is known of `copying` needs no draws. Floors
-    are kept in a file of the folder `cache`, named by all that they depend on.
+    What is known of `copying` needs no draws. Floors are kept in a file of the folder `cache`, named by all that they
+    depend on.
     """
     names = [name for name in measures.meanings if name not in measures.missing]
     key = [__version__, torch.__version__, data.model_dump(mode="json"), names, n, seed, draws, label]
@@ -187,7 +200,7 @@ def floors_of(
     rows = []
     for k in range(draws):
         on_progress(f"floor: pair {k + 1} of {draws} of {n:,} real {data.word}")
-        rows.append(measures(*(real(data, n, seed, "floor", 2 * k + j, label, trained=j == 0) for j in (0, 1))))
+        rows.append(measures(*pair(data, n, seed, k, label)))
     columns = {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in names}
     floors = {name: Floor(float(column.mean()), float(column.std())) for name, column in columns.items()}
     if "copying" in floors:

@@ -14,7 +14,7 @@ from torch import Tensor
 from toydiff import checkpoint
 from toydiff.data import Batch, Npz
 from toydiff.errors import ToydiffError
-from toydiff.evaluation import real
+from toydiff.evaluation import pair, real
 from toydiff.metrics import classifier, points
 from toydiff.metrics.images import MEANINGS, PIXELS, ImageMeasures
 from toydiff.metrics.points import density_and_coverage, frechet_distance, kernel_distance, nearest
@@ -179,14 +179,19 @@ def test_images_without_labels_are_measured_in_pixels_only(tmp_path: Path) -> No
     assert "the images have no labels" in measures.missing["FD-small"]
 
 
-def test_real_draws_hold_nothing_twice_and_say_when_there_are_too_few(quarters: Npz) -> None:
-    held = real(quarters, 300, 0, "floor", 0, None)
-    assert len(held.x.unique(dim=0)) == 300
-    own = real(quarters, 60, 0, "floor", 0, 2)
-    assert len(own.x.unique(dim=0)) == 60 and (own.label == 2).all()
-    for n, label in ((301, None), (120, 2)):
-        with pytest.raises(ToydiffError, match="different held-out images"):
-            real(quarters, n, 0, "floor", 0, label)
+def test_pairs_of_real_draws_have_nothing_in_common_and_only_too_large_ones_hold_training_images(quarters: Npz) -> None:
+    def keys(batch: Batch) -> set[bytes]:
+        return {row.numpy().tobytes() for row in batch.x}
+
+    held = keys(real(quarters, 300, 0, "floor", 0, None))
+    assert len(held) == 300
+    for n, second_held in ((150, True), (200, False)):
+        one, two = pair(quarters, n, 0, 3, None)
+        assert len(keys(one)) == len(keys(two)) == n and not keys(one) & keys(two)
+        assert keys(one) <= held and bool(keys(two) & held) == second_held
+        assert one.label is not None and len(one.label) == n
+    one, two = pair(quarters, 30, 0, 3, 2)
+    assert not keys(one) & keys(two) and set(one.label.tolist()) == set(two.label.tolist()) == {2}
 
 
 @pytest.mark.parametrize(("side", "channels"), [(4, 1), (7, 3), (28, 1), (60, 3)])
