@@ -456,13 +456,13 @@ NAMES = [
         "inspect samplers --model",
         "",
         2,
-        "--schedule, --model, --doctor, --verify, --summary, --html and --export with one model | a NAME",
+        "--summary, --html and --export each do one thing with one model | a NAME",
     ),
     Row(
         "inspect samplers --schedule",
         "",
         2,
-        "--schedule, --model, --doctor, --verify, --summary, --html and --export with one model | a NAME",
+        "--summary, --html and --export each do one thing with one model | a NAME",
     ),
     Row("inspect samplers --doctor", "", 2, "--schedule, --model, --doctor, --verify, --summary, --html and --export"),
     Row("inspect moons --doctor --schedule", "", 2, "--schedule, --model, --doctor, --verify, --summary, --html and"),
@@ -509,7 +509,7 @@ DOWNLOADS = [
     Row(
         "data fetch cifar10 --from .", "cifar-10-python.tar.gz", 1, "is a pickle, which is never read | cs.toronto.edu"
     ),
-    Row("data fetch mnist --from .", "train-images-idx3-ubyte", 1, "train-images-idx3-ubyte is there unpacked"),
+    Row("data fetch mnist --from ./", "train-images-idx3-ubyte", 1, "train-images-idx3-ubyte is there unpacked"),
     Row("data show mnist", "", 1, f"{NOT_HERE} | {TO_DO}"),
     Row(
         "data stats cifar10 --data-dir a", "", 1, "the data set `cifar10` is not ready: a/cifar10 lacks cifar-10-binary"
@@ -909,7 +909,7 @@ EDITING = [
 ]
 
 EXCHANGE = [
-    Row("inspect tiny --export x.pt", "run", 2, "--export x.pt: unknown format | something.safetensors"),
+    Row("inspect tiny --export x.zip", "run", 2, "--export x.zip: unknown format | something.safetensors"),
     Row("inspect tiny --export none/x.safetensors", "run", 1, "cannot write none/x.safetensors | does not exist"),
     Row("inspect tiny --export x.safetensors --verify", "run", 2, "--html and --export each do one thing"),
     Row("inspect samplers --verify", "", 2, "--html and --export each do one thing"),

@@ -92,7 +92,7 @@ def test_images_are_measured_by_a_classifier_made_once(
 def test_images_are_measured_along_a_run(here: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "STEPS", 5)
     random = np.random.default_rng(0)
-    np.savez("a.npz", images=random.integers(0, 256, (300, 8, 8), dtype=np.uint8), labels=np.arange(300) % 2)
+    np.savez("a.npz", images=random.integers(0, 256, (700, 8, 8), dtype=np.uint8), labels=np.arange(700) % 2)
     small = ("network.channels=4", "network.multipliers=[1]", "network.attention=[]", "network.heads=1")
     sets = ("data.kind=npz", "data.path=a.npz", "record.evaluate_every=1", "sampling.steps=4", "training.batch_size=4")
     words = [word for assignment in (*sets, *small) for word in ("--set", assignment)]

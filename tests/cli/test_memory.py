@@ -12,7 +12,7 @@ import torch
 
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.memory import too_many
-from toydiff.data import Moons
+from toydiff.data import Batch, Moons
 from toydiff.denoiser import Denoiser
 from toydiff.runs import load
 
@@ -74,7 +74,14 @@ def test_sampling_says_what_to_change(
 
 
 def test_data_that_do_not_fit_say_so(here: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Moons, "draw", lambda *args: (_ for _ in ()).throw(RuntimeError(CPU)))
+    draw = Moons.draw
+
+    def full(data: Moons, n: int, generator: torch.Generator) -> Batch:
+        if n in (500, 50):
+            raise RuntimeError(CPU)
+        return draw(data, n, generator)
+
+    monkeypatch.setattr(Moons, "draw", full)
     done = toydiff("train", "moons", *TINY, "--samples", "500", code=1)
     assert "error: out of memory while drawing the data, 500 points\n  Train on fewer: --samples 250." in done.stderr
     done = toydiff("data", "export", "moons", "-n", "50", "-o", "x.npz", code=1)

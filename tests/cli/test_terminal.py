@@ -126,7 +126,7 @@ def test_shells_complete_names(tmp_path: Path) -> None:
         )
         return done.stdout.split()
 
-    assert completed("toydiff train swiss") == ["swissroll", "swissroll-cosine40"]
-    assert completed("toydiff sample m") == ["my-run", "moons"]
+    assert completed("toydiff train swissroll-c") == ["swissroll-cond", "swissroll-cosine40"]
+    assert completed("toydiff sample m")[:3] == ["my-run", "mixture10d", "mixture1d"]
     assert completed("toydiff sample x --sampler dd") == ["ddpm", "ddim"]
     assert completed("toydiff data show c") == ["circles", "checkerboard"]
