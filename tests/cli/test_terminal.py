@@ -127,6 +127,6 @@ def test_shells_complete_names(tmp_path: Path) -> None:
         return done.stdout.split()
 
     assert completed("toydiff train swissroll-c") == ["swissroll-cond", "swissroll-cosine40"]
-    assert completed("toydiff sample m")[:3] == ["my-run", "mixture10d", "mixture1d"]
+    assert {"my-run", "moons", "mnist"} <= set(completed("toydiff sample m"))
     assert completed("toydiff sample x --sampler dd") == ["ddpm", "ddim"]
     assert completed("toydiff data show c") == ["circles", "checkerboard"]
