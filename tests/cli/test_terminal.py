@@ -129,4 +129,4 @@ def test_shells_complete_names(tmp_path: Path) -> None:
     assert completed("toydiff train swissroll-c") == ["swissroll-cond", "swissroll-cosine40"]
     assert {"my-run", "moons", "mnist"} <= set(completed("toydiff sample m"))
     assert completed("toydiff sample x --sampler dd") == ["ddpm", "ddim"]
-    assert completed("toydiff data show c") == ["circles", "checkerboard"]
+    assert completed("toydiff data show c") == ["circles", "checkerboard", "cifar10", "csv:"]
