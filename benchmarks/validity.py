@@ -1,0 +1,184 @@
+"""How many samples of a run are pictures the generator of shapes could have drawn: by training time, and by sampler.
+
+    python benchmarks/validity.py checkpoints/shapes32-long --speed 490 > benchmarks/validity.md
+    python benchmarks/validity.py checkpoints/shapes32-long --picture invalid.png
+
+Takes the step-N.pt of a run folder, or its best.pt. The same noise goes into every row of a table. Minutes are those of
+the steps at `--speed` images/s; without it, what timing.jsonl counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from torch import Tensor
+
+from toydiff.cli.sampling import with_sampling
+from toydiff.metrics.shapes import areas, decided, valid
+from toydiff.metrics.validity import Explanation, explain
+from toydiff.runs import Loaded, load
+
+SAMPLERS = [  # name, steps, spacing, start
+    ("dpmpp_2m_sde", 24, "log_snr:5", 0.99),
+    ("dpmpp_2m_sde", 20, "log_snr:5", 0.99),
+    ("dpmpp_2m_sde", 16, "log_snr:5", 0.99),
+    ("dpmpp_2m_sde", 12, "log_snr:5", 0.99),
+    ("dpmpp_2m_sde", 20, "log_snr:4", 0.99),
+    ("dpmpp_2m_sde", 20, "log_snr:6", 0.99),
+    ("dpmpp_2m_sde", 20, "trailing", 1.0),
+    ("dpmpp_2m", 20, "log_snr:5", 0.99),
+    ("unipc", 20, "log_snr:5", 0.99),
+    ("heun", 10, "log_snr:5", 0.99),
+    ("ddpm", 20, "log_snr:5", 0.99),
+    ("dpmpp_2m_sde", 200, "log_snr:5", 0.99),
+    ("ddpm", 200, "log_snr:5", 0.99),
+    ("dpmpp_2m", 200, "log_snr:5", 0.99),
+]
+WHOLE = np.ones((3, 3))
+
+
+# ── what is wrong with a picture ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def failure(x: Tensor) -> str:
+    """Return the worst thing about a picture (1, size, size) that is no union of shapes: blank, a hole, …
+
+    Each white piece is explained by itself. Of those that no shapes explain, the largest counts.
+    """
+    white = (x[0] > 0).numpy()
+    labelled, count = ndimage.label(white, structure=WHOLE)
+    if count == 0:
+        return "blank"
+    pieces = np.stack([labelled == k + 1 for k in range(count)])
+    alone = explain(torch.from_numpy(pieces[:, None] * 2.0 - 1), within=0)
+    wrong = [piece for piece, each in zip(pieces, alone, strict=True) if each.distance is None]
+    if not wrong:
+        return "more than 3 shapes"
+    piece = max(wrong, key=np.sum)
+    if piece.sum() < 6:
+        return "a speck"
+    if 0 < (ndimage.binary_fill_holes(piece) & ~piece).sum() <= 12:  # larger ones lie between shapes
+        return "a hole"
+    if not ndimage.binary_erosion(piece, np.ones((4, 4))).any():
+        return "a ragged line"
+    return "a ragged outline"
+
+
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def row(x: Tensor) -> tuple[list[Explanation], list[str]]:
+    """Return the explanations of samples, and the cells that both tables have."""
+    found = explain(x)
+    shares = [f"{100 * valid(found, tolerance):.1f}" for tolerance in (0, 2, 4)]
+    return found, [*shares, f"{100 * decided(x):.2f}", f"{100 * float((areas(x) == 0).mean()):.1f}"]
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [headings, ["---"] * len(headings), *rows])
+
+
+def steps_of(folder: Path) -> list[tuple[int, Path]]:
+    """Return the step and the file of every checkpoint kept, in order; best.pt where none is kept."""
+    kept = sorted((int(file.stem.removeprefix("step-")), file) for file in folder.glob("step-*.pt"))
+    return kept or [(0, folder / "best.pt")]
+
+
+def minutes(folder: Path, step: int, batch: int, speed: float | None) -> str:
+    if speed is not None:
+        return f"{step * batch / speed / 60:.1f}"
+    rows = [json.loads(line) for line in (folder / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
+    return f"{max((r['seconds'] for r in rows if r['step'] <= step), default=math.nan) / 60:.1f}"
+
+
+def by_time(folder: Path, n: int, speed: float | None) -> tuple[str, Loaded, Tensor, list[Explanation]]:
+    """Return the table of the checkpoints, and the last one with its samples and their explanations."""
+    rows = []
+    for step, file in steps_of(folder):
+        loaded = load(str(file))
+        x = loaded.sample(n).x
+        found, cells = row(x)
+        rows.append([f"{step:,}", minutes(folder, step, loaded.config.training.batch_size, speed), *cells])
+    return table(["steps", "minutes", "valid, %", "but for 2", "but for 4", "decided", "blank"], rows), loaded, x, found
+
+
+def by_sampler(loaded: Loaded, n: int) -> str:
+    rows = []
+    for name, steps, spacing, start in SAMPLERS:
+        how = with_sampling(loaded, sampler=name, steps=steps, spacing=spacing, eta=None, sets=[f"start={start}"])
+        evaluations: list[int] = []
+        x = torch.cat([how.sample(min(64, n - k), seed=k, evaluations=evaluations).x for k in range(0, n, 64)])
+        began = time.perf_counter()
+        how.sample(64)
+        seconds = time.perf_counter() - began
+        said = [f"{name}:{steps}", spacing, f"{start:g}", str(evaluations[0])]
+        rows.append([*said, *row(x)[1], f"{seconds:.1f}"])
+    headings = ["sampler", "spacing", "start", "evaluations", "valid, %", "but for 2", "but for 4", "decided", "blank"]
+    return table([*headings, "s for 64"], rows)
+
+
+def by_failure(x: Tensor, found: list[Explanation]) -> str:
+    near = [each.distance is not None and each.distance <= 2 for each in found]
+    counts = Counter(failure(each) for each, fine in zip(x, near, strict=True) if not fine)
+    return table(["what is wrong", "of 100 samples"], [[k, f"{100 * v / len(x):.1f}"] for k, v in counts.most_common()])
+
+
+# ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def picture(x: Tensor, found: list[Explanation], path: Path, across: int = 10, zoom: int = 3) -> None:
+    """Draw the samples that are farther than 2 pixels from every union, a row for each thing that is wrong."""
+    groups: dict[str, list[Tensor]] = {}
+    for each, said in zip(x, found, strict=True):
+        if said.distance is None or said.distance > 2:
+            groups.setdefault(failure(each), []).append(each)
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    side, left = 32 * zoom + 6, 190
+    sheet = Image.new("L", (left + across * side, len(ordered) * side), 120)
+    pen = ImageDraw.Draw(sheet)
+    for line, (name, images) in enumerate(ordered):
+        pen.text((8, line * side + side // 2 - 8), f"{name}\n{len(images)} of {len(x)}", fill=255)
+        for k, image in enumerate(images[:across]):
+            tile = Image.fromarray(((image[0].clamp(-1, 1) + 1) * 127.5).byte().numpy())
+            sheet.paste(
+                tile.resize((32 * zoom, 32 * zoom), Image.Resampling.NEAREST), (left + k * side, line * side + 3)
+            )
+    sheet.save(path)
+
+
+def main() -> None:
+    """Print the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("-n", type=int, default=256)
+    parser.add_argument("--speed", type=float, help="images/s that minutes are counted with")
+    parser.add_argument("--picture", type=Path, help="write the last checkpoint's invalid samples here, and stop")
+    asked = parser.parse_args()
+    if asked.picture:
+        x = load(str(steps_of(asked.run)[-1][1])).sample(asked.n).x
+        return picture(x, explain(x), asked.picture)
+    time_table, loaded, x, found = by_time(asked.run, asked.n, asked.speed)
+    threads = f"{torch.get_num_threads()} threads"
+    machine = f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores"
+    print("# Strict validity of pictures of shapes\n")
+    print(f"By `python benchmarks/validity.py` on {machine}, {threads}, torch {torch.__version__}.")
+    error = f"√(p(1 − p)/{asked.n}), {50 / math.sqrt(asked.n):.1f} points at most"
+    print(f"{asked.n} samples a row; the standard error of a share p is {error}.\n")
+    print(f"## By training time\n\nAs the run samples by itself.\n\n{time_table}\n")
+    print(f"## What is wrong with the rest\n\n{by_failure(x, found)}\n")
+    print(f"## By sampler\n\nThe last checkpoint.\n\n{by_sampler(loaded, asked.n)}")
+
+
+if __name__ == "__main__":
+    main()
