@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +128,8 @@ def schedule_plot(schedule: Schedule, levels: Sequence[Level] = (), title: str =
     `levels`, a sampling grid, adds a dot for each of its levels that has finite log-SNR.
     """
     figure = new_figure(9.6, 4.2)
-    draw_schedule(*figure.subplots(1, 2), schedule, levels)
+    left, right = figure.subplots(1, 2)
+    draw_schedule(left, right, schedule, levels)
     figure.suptitle("\n".join(filter(None, [title, schedule_summary(schedule)])), fontsize=TEXT, color=theme().ink)
     return figure
 
@@ -157,7 +159,7 @@ def draw_schedule(left: Axes, right: Axes, schedule: Schedule, levels: Sequence[
     shown = [level for level in levels if bool(level.log_snr.isfinite()) and not bool(level.t.isnan())]
     if shown:
         when = [float(level.t) for level in shown]
-        dot = {"s": 26, "zorder": 3, "edgecolors": theme().paper, "linewidths": 0.7}
+        dot: dict[str, Any] = {"s": 26, "zorder": 3, "edgecolors": theme().paper, "linewidths": 0.7}
         left.scatter(when, [float(level.alpha) for level in shown], color=theme().blue, **dot)
         left.scatter(when, [float(level.sigma) for level in shown], color=theme().vermilion, **dot)
         right.scatter(when, [float(level.log_snr) for level in shown], color=theme().ink, **dot)
