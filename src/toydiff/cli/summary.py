@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toydiff.cli.evaluate import kept_floors, progress
-from toydiff.cli.keeping import read_metrics
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sample import choose_output, free_name
 from toydiff.cli.sampling import described
@@ -109,6 +108,7 @@ def results_of(loaded: Loaded, talk: Talk) -> tuple[Results, list[Score]]:
     import torch
 
     from toydiff import evaluation
+    from toydiff.cli.keeping import read_metrics
     from toydiff.viz.summary import Results
 
     data, scores, real, how = loaded.data, [], None, described(loaded)
@@ -194,6 +194,8 @@ def tables(loaded: Loaded, results: Results, scores: list[Score]) -> dict[str, A
 
 
 def _timing(folder: Path, header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from toydiff.cli.keeping import read_metrics
+
     return read_metrics(folder / "timing.jsonl", int(header.get("total", 0)))
 
 
