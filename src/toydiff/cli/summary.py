@@ -108,11 +108,11 @@ def results_of(loaded: Loaded, talk: Talk) -> tuple[Results, list[Score]]:
     import torch
 
     from toydiff import evaluation
+    from toydiff.cli.keeping import read_metrics
     from toydiff.viz.summary import Results
 
     data, scores, real, how = loaded.data, [], None, described(loaded)
     total = int(loaded.header.get("total", 0))
-    from toydiff.cli.keeping import read_metrics
 
     metrics = read_metrics(Path(loaded.found.value).with_name("metrics.jsonl"), total)
     count, few = (IMAGES, ROW) if data.pictorial else (POINTS, PATHS)
@@ -133,7 +133,7 @@ def results_of(loaded: Loaded, talk: Talk) -> tuple[Results, list[Score]]:
     rows = [cells(score) for score in scores if score.value is not None]
     seen = [(name, value, floor, z) for name, value, _, floor, z in rows]
     levels = [level for level in loaded.config.levels() if float(level.sigma) > 0]
-    return Results(data, loaded.schedule, levels, metrics, real, samples, way, seen, note), scores
+    return Results(data, loaded.config.schedule, levels, metrics, real, samples, way, seen, note), scores
 
 
 def pictures(results: Results) -> dict[str, Picture]:
