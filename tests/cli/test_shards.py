@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from toydiff.runs import loaded
 
@@ -17,8 +19,12 @@ WORDS = ("sample", "tiny", "-n", "45", "--seed", "7", "--sampler", "ddpm:4", "--
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(loaded, "BATCH", 8)  # six chunks of 8, the last of them filled up from 5
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a fork has none of the other threads, and would wait for them
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
