@@ -116,7 +116,6 @@ LINE = ("line", [3, 28, 15, 22])
         (drawn(("ellipse", [2, 2, 28, 28])), None, []),  # radius 13
         (drawn(), None, []),  # blank
         (flipped(drawn(), (5, 5), (20, 20)), None, []),  # but for 2 pixels
-        (torch.ones(1, 1, 32, 32), None, []),
     ],
 )  # fmt: skip
 def test_a_defect_counts_by_its_pixels(x: Tensor, distance: int | None, kinds: list[str]) -> None:
@@ -138,12 +137,16 @@ def test_a_broken_line_is_two_lines_or_a_defect() -> None:
     assert crowded.kinds == ("circle", "line", "rectangle")
 
 
+def test_a_search_without_end_is_given_up() -> None:
+    assert explain(torch.ones(1, 1, 32, 32), within=0)[0].distance is None
+
+
 def test_flipped_pixels_are_found_nearly_always() -> None:
-    x = Shapes().draw(30, generator(5)).x
-    places = torch.randint(0, 32, (30, 2, 2), generator=generator(6)).tolist()
+    x = Shapes().draw(20, generator(5)).x
+    places = torch.randint(0, 32, (20, 2, 2), generator=generator(6)).tolist()
     planted = torch.cat([flipped(each[None], *map(tuple, two)) for each, two in zip(x, places, strict=True)])
     found = explain(planted, within=2)
-    assert sum(each.distance is not None for each in found) >= 28
+    assert sum(each.distance is not None for each in found) >= 19
     for each, picture in zip(found, planted, strict=True):
         if each.distance is not None:
             assert each.distance <= 2
@@ -165,7 +168,7 @@ def test_pixels_areas_and_pieces_by_hand() -> None:
 def test_measures_tell_defects_from_real_pictures() -> None:
     data = Shapes(n=50)
     measures = ShapeMeasures(data, conditional=True)
-    real, fresh = data.draw(60, generator(8)), data.draw(60, generator(9))
+    real, fresh = data.draw(30, generator(8)), data.draw(30, generator(9))
     good = measures(fresh, real)
     assert set(good) == set(measures.meanings) and not measures.missing
     assert good["valid"] == good["decided"] == 1 and good["seen before"] < 0.1 and good["label agreement"] > 0.7
@@ -173,7 +176,7 @@ def test_measures_tell_defects_from_real_pictures() -> None:
     poor = measures(Batch(fresh.x * 0.8, fresh.label.roll(1)), real)
     assert poor["valid"] == 1 and poor["decided"] == 0 and poor["label agreement"] < 0.3
     assert measures(data.fixed(), real)["seen before"] == 1
-    assert measures(Batch(fresh.x[:10].clone().fill_(-1), fresh.label[:10]), real)["area"] > 100 > 30 > good["area"]
+    assert measures(Batch(fresh.x[:10].clone().fill_(-1), fresh.label[:10]), real)["area"] > 2 * good["area"]
     assert measures.quick(fresh, real) == {"decided": 1, "valid": 1, "valid but for 2": 1}
     assert "label agreement" in ShapeMeasures(data).missing
     large = ShapeMeasures(Shapes(size=40))

@@ -49,7 +49,9 @@ def explain(x: Tensor, most: int = 3, within: int = 4) -> list[Explanation]:
     that, shapes are tried on the open pixel that fewest should lie on and on its neighbours, as many as it takes for
     one of them to be covered; a shape is left out if another covers the same and spills no more, and of the rest only
     those that add most are tried. A distance above 0 is thus an upper bound: of real pictures with two or four pixels
-    flipped along the outlines, one in twenty is taken for farther away. A picture without a white pixel is no union.
+    flipped along the outlines, one in twenty is taken for farther away.
+
+    A picture without a white pixel is no union, though one real one in 50,000 is just that: a line that misses it.
     """
     return [_Search(white, most).explain(within) for white in (x[:, 0] > 0).cpu().numpy()]
 
