@@ -19,7 +19,7 @@ from toydiff.cli import summary
 from toydiff.data import GaussianMixture, Shapes
 from toydiff.names import Found
 from toydiff.samplers import Frame, noise_levels
-from toydiff.schedules import EDM, Cosine, Flow, Level, Schedule
+from toydiff.schedules import EDM, AnySchedule, Cosine, Flow, Level
 from toydiff.viz import style
 from toydiff.viz.report import report_page
 from toydiff.viz.style import pixels
@@ -31,7 +31,7 @@ METRICS = [{"step": k, "loss": 2 / k, "lr": 1e-3} for k in range(1, 6)] + [{"ste
 SCORES = [("sliced W2 ↓", "0.065", "0.068 ± 0.024", "-0.2")]
 
 
-def made_up(data: GaussianMixture | Shapes, schedule: Schedule, real: bool = True) -> Results:
+def made_up(data: GaussianMixture | Shapes, schedule: AnySchedule, real: bool = True) -> Results:
     """Results whose samples are data, and whose way is straight."""
     batch = data.draw(40, torch.Generator().manual_seed(0))
     levels, noise = noise_levels(schedule, 7), torch.randn(6, *data.shape, generator=torch.Generator().manual_seed(1))
@@ -52,7 +52,7 @@ def words(figure: Figure) -> str:
     [(GaussianMixture(means=[[0.0] * d, [2.0] * d]), s) for d, s in ((1, Cosine()), (2, EDM()), (10, Flow()))]
     + [(Shapes(), Flow())],
 )
-def test_six_panels_of_any_data(data: GaussianMixture | Shapes, schedule: Schedule) -> None:
+def test_six_panels_of_any_data(data: GaussianMixture | Shapes, schedule: AnySchedule) -> None:
     with style.themed("dark"):
         figure = run_summary(made_up(data, schedule), "title")
         drawn = pixels(figure)

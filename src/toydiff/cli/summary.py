@@ -133,7 +133,7 @@ def results_of(loaded: Loaded, talk: Talk) -> tuple[Results, list[Score]]:
     rows = [cells(score) for score in scores if score.value is not None]
     seen = [(name, value, floor, z) for name, value, _, floor, z in rows]
     levels = [level for level in loaded.config.levels() if float(level.sigma) > 0]
-    return Results(data, loaded.schedule, levels, metrics, real, samples, way, seen, note), scores
+    return Results(data, loaded.config.schedule, levels, metrics, real, samples, way, seen, note), scores
 
 
 def pictures(results: Results) -> dict[str, Picture]:

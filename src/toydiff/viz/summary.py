@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from toydiff.data import Batch, Data
 from toydiff.samplers import Frame
-from toydiff.schedules import Level, Schedule
+from toydiff.schedules import AnySchedule, Level
 from toydiff.viz.curves import draw_losses, draw_rates, draw_schedule, schedule_summary
 from toydiff.viz.images import image_grid
 from toydiff.viz.overview import counted, domain_of, rescaled, seen
@@ -47,7 +47,7 @@ class Results(NamedTuple):
     """What there is to show of a run."""
 
     data: Data
-    schedule: Schedule
+    schedule: AnySchedule
     levels: Sequence[Level]
     """The sampling grid."""
     metrics: Sequence[Mapping[str, Any]]
@@ -77,7 +77,7 @@ def run_summary(results: Results, title: str = "") -> Figure:
     """
     figure = new_figure(17.5, 10.6)
     figure.suptitle(title, fontsize=TITLE + 2, color=theme().ink)
-    parts = np.ravel(figure.subfigures(2, 3, width_ratios=(1, 1.2, 1)))  # type: ignore[arg-type]
+    parts: Any = figure.subfigures(2, 3, width_ratios=(1, 1.2, 1))
     images = results.data.pictorial
     panels = {
         "learning": _learning,
@@ -85,9 +85,9 @@ def run_summary(results: Results, title: str = "") -> Figure:
         "pixel values" if images else "histograms": _pixels if images else _histograms,
         "from noise to samples": _image_way if images else _point_way,
         "quality": _quality,
-        f"{results.schedule.kind} schedule": _schedule,  # type: ignore[attr-defined]
+        f"{results.schedule.kind} schedule": _schedule,
     }
-    for part, (heading, draw) in zip(parts, panels.items(), strict=True):
+    for part, (heading, draw) in zip(parts.flat, panels.items(), strict=True):
         part.suptitle(heading, fontsize=TITLE, color=theme().ink)
         draw(part, results)
     return figure
