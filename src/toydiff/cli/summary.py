@@ -108,6 +108,7 @@ def results_of(loaded: Loaded, talk: Talk) -> tuple[Results, list[Score]]:
     import torch
 
     from toydiff import evaluation
+    from toydiff.cli.keeping import read_metrics
     from toydiff.viz.summary import Results
 
     data, scores, real, how = loaded.data, [], None, described(loaded)
