@@ -113,7 +113,6 @@ def results_of(loaded: Loaded, talk: Talk) -> tuple[Results, list[Score]]:
 
     data, scores, real, how = loaded.data, [], None, described(loaded)
     total = int(loaded.header.get("total", 0))
-    from toydiff.cli.keeping import read_metrics
 
     metrics = read_metrics(Path(loaded.found.value).with_name("metrics.jsonl"), total)
     count, few = (IMAGES, ROW) if data.pictorial else (POINTS, PATHS)
@@ -160,9 +159,9 @@ def pictures(results: Results) -> dict[str, Picture]:
     if data.pictorial:
         way, last = results.way, len(results.way) - 1
         rows = [round(k * last / (ROWS - 1)) for k in range(ROWS)]
-        levels, x = [way[k].level for k in rows], [way[k].x for k in rows]
+        levels, x_t = [way[k].level for k in rows], [way[k].x for k in rows]
         x0 = [way[min(k + 1, last)].x0 for k in rows]  # a frame's estimate was made at the level before it
-        drawn["From noise to samples"] = process_picture(data, levels, x, x0, None)
+        drawn["From noise to samples"] = process_picture(data, levels, x_t, x0, None)
     else:
         if real is not None:
             drawn["Histograms"] = marginals(real.x, samples.x)
