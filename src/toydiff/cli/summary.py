@@ -157,9 +157,11 @@ def pictures(results: Results) -> dict[str, Picture]:
     sets = [] if real is None else [("data", real)]
     drawn["Samples"] = samples_picture(data, *sets, ("samples", samples))
     if data.pictorial:
-        frames = [results.way[round(k * (len(results.way) - 1) / (ROWS - 1))] for k in range(ROWS)]
-        levels, x, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
-        drawn["From noise to samples"] = process_picture(data, levels, x, x0, None)
+        way, last = results.way, len(results.way) - 1
+        rows = [round(k * last / (ROWS - 1)) for k in range(ROWS)]
+        levels, x_t = [way[k].level for k in rows], [way[k].x for k in rows]
+        x0 = [way[min(k + 1, last)].x0 for k in rows]  # a frame's estimate was made at the level before it
+        drawn["From noise to samples"] = process_picture(data, levels, x_t, x0, None)
     else:
         if real is not None:
             drawn["Histograms"] = marginals(real.x, samples.x)
