@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a second thread only waits; subprocesses inherit it
 
 import pytest
 from hypothesis import settings
@@ -14,7 +17,8 @@ from toydiff import published
 from .made_up import TEST, TRAIN, cifar_members, mnist_files, tar_gz
 
 os.environ["MPLBACKEND"] = "Agg"
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: a second thread only waits; subprocesses inherit it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start jobs in the background; children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in [name for name in os.environ if name.startswith("TOYDIFF_")]:
     del os.environ[name]
 
