@@ -16,7 +16,7 @@ from toydiff.metrics.placements import Bits, Placements, Whole, count, covering,
 Shapes: TypeAlias = tuple[tuple[int, Bits], ...]
 """The kind and the pixels of each."""
 
-EFFORT = {True: 3_000_000, False: 100_000}
+EFFORT = {True: 1_000_000, False: 100_000}
 """Shapes looked at before a search, exact or not, is given up: a picture nearly all white has endless explanations.
 
 In 2,000 real pictures an exact search has never looked at more than 100,000.
@@ -48,8 +48,8 @@ def explain(x: Tensor, most: int = 3, within: int = 4) -> list[Explanation]:
     x is (N, 1, size, size), at most 32 a side. An exact union is found, with as few shapes as will do. Failing
     that, shapes are tried on the open pixel that fewest should lie on and on its neighbours, as many as it takes for
     one of them to be covered; a shape is left out if another covers the same and spills no more, and of the rest only
-    those that add most are tried. A distance above 0 is thus an upper bound: of real pictures with two or four pixels
-    flipped along the outlines, one in twenty is taken for farther away.
+    those that add most are tried. A distance above 0 is thus an upper bound: of real pictures with a pixel flipped
+    on an outline one in fifty is taken for farther away, with two one in twelve.
 
     A picture without a white pixel is no union, though one real one in 50,000 is just that: a line that misses it.
     """
