@@ -169,7 +169,7 @@ def main() -> None:
         x = load(str(steps_of(asked.run)[-1][1])).sample(asked.n).x
         return picture(x, explain(x), asked.picture)
     time_table, loaded, x, found = by_time(asked.run, asked.n, asked.speed)
-    threads = f"{torch.get_num_threads()} threads"
+    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     machine = f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores"
     print("# Strict validity of pictures of shapes\n")
     print(f"By `python benchmarks/validity.py` on {machine}, {threads}, torch {torch.__version__}.")
