@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toydiff.data import Batch, Moons, Shapes, SwissRoll, Table
+from toydiff.data import Batch, Data, Moons, Npy, Shapes
 from toydiff.viz.glance import glance
 from toydiff.viz.sparkline import EIGHTHS, sparkline
 from toydiff.viz.terminal import Cells, above, bars, beside, braille, framed, half_blocks, shaded, shrunk, words
@@ -73,7 +74,9 @@ def test_half_blocks_decode_to_the_pixels(height: int) -> None:
 
 
 def test_shaded_blocks_are_the_nearest_there_are() -> None:
-    covered = {" ": (0, 0), "░": (64, 64), "▒": (128, 128), "▓": (191, 191), "█": (255, 255), "▀": (255, 0), "▄": (0, 255)}
+    covered = {
+        " ": (0, 0), "░": (64, 64), "▒": (128, 128), "▓": (191, 191), "█": (255, 255), "▀": (255, 0), "▄": (0, 255),
+    }  # fmt: skip
     pixels = np.array(list(covered.values()), dtype=np.uint8).T[:, :, None].repeat(3, axis=2)
     assert shaded(pixels).lines == ["".join(covered).rstrip()]
     random = image(20, 30)
@@ -109,7 +112,7 @@ def test_pictures_are_put_together_without_loss() -> None:
     assert (tall.paper[2:] == two.paper).all()
     assert (tall.ink[:2, 3:] == -1).all()
     assert framed(Cells.plain(np.array([["a", "b"]]))).lines == ["┌──┐", "│ab│", "└──┘"]
-    assert framed(Cells.plain(np.full((1, 12), "a")), (-1.5, 2)).lines[-1] == "└ −1.5 ──── 2 ┘".replace("────", "───")
+    assert framed(Cells.plain(np.full((1, 12), "a")), (-1.5, 2)).lines[-1] == "└ −1.5 ─── 2 ┘"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_words_fill_the_columns_they_have(text: str, width: int, line: str) -> N
 
 
 def test_a_curve_goes_from_its_least_to_its_largest() -> None:
-    assert sparkline([1, 10, 100], 10) == "▁▅█"[:1] + EIGHTHS[1 + round(3.5)] + "█"  # logarithmic
+    assert sparkline([1, 10, 100], 10) == "▁▅█"  # logarithmic
     assert sparkline([-7, 0], 10) == "▁█"  # not where there is no logarithm
     assert sparkline([2, 2, 2], 10) == "▅▅▅"
     assert sparkline([1, math.nan, 2, math.inf], 10) == "▁×█×"
@@ -146,15 +149,61 @@ def test_a_curve_has_the_columns_it_may_have(values: list[float], width: int) ->
     assert list(sparkline(sorted(values), width)) == sorted(sparkline(sorted(values), width), key=EIGHTHS.index)
 
 
-def drawn(data: object, batch: Batch, columns: int, rows: int = 30, colour: bool = False, sets: int = 1) -> list[str]:
-    return glance(data, [("data", batch), ("samples", batch)][:sets], columns, rows, colour).lines  # type: ignore[arg-type]
+def drawn(data: Data, batch: Batch, columns: int, colour: bool = False, rows: int = 30) -> list[str]:
+    return glance(data, [("data", batch), ("samples", batch)], columns, rows, colour).lines
 
 
-@pytest.mark.parametrize("colour", [False, True])
-@pytest.mark.parametrize("columns", [9, 20, 40, 80, 200])
-def test_whatever_is_drawn_fits(columns: int, colour: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    for data in (Moons(), Shapes(), SwissRoll()):
-        lines = drawn(data, data.draw(9, generator), columns, colour=colour, sets=2)
-        assert max(map(len, lines)) <= max(columns, 12 if data.pictorial is False else 0)
-        assert len(lines) <= 31
+@pytest.mark.parametrize("columns", [8, 20, 40, 80, 200])
+def test_whatever_is_drawn_fits(columns: int, tmp_path: Path) -> None:
+    np.save(tmp_path / "line.npy", np.random.default_rng(0).normal(size=50))
+    np.save(tmp_path / "deep.npy", np.random.default_rng(0).normal(size=(50, 10)))
+    kinds = [Moons(), Shapes(), *(Npy(path=str(tmp_path / f"{name}.npy")) for name in ("line", "deep"))]
+    for data in kinds:
+        batch = data.draw(9, torch.Generator().manual_seed(0))
+        for colour in (False, True):
+            lines = drawn(data, batch, columns, colour)
+            least = 2 * 4 + 2 if data.shape == (2,) else 3 * 4 + 4 if data.shape == (10,) else 0  # two, three panels
+            assert max(map(len, lines)) <= max(columns, least)
+            assert 3 <= len(lines) <= 31
+        if columns == 80:
+            text = "\n".join(lines)
+            assert ("x₁, x₃" in text) == (data.shape == (10,))
+
+
+def test_points_of_a_panel_are_where_they_lie() -> None:
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    lines = glance(Moons(), [("three", Batch(x, None))], 24, 40, False).lines
+    assert lines[0].strip() == "three"
+    seen = [(row, column) for row, line in enumerate(lines) for column, sign in enumerate(line) if sign > "\u2800"]
+    (top, right), (bottom, left), (low, far) = seen
+    assert top < bottom == low
+    assert left < right == far
+    assert 2 * (bottom - top) == pytest.approx(right - left, abs=2)  # equal axes: a character is twice as tall as wide
+
+
+def test_a_panel_says_what_it_leaves_out() -> None:
+    x = torch.rand(999, 2, generator=torch.Generator().manual_seed(0))
+    stray = torch.cat([x, torch.tensor([[50.0, 0.0]])])
+    lines = glance(Moons(), [("data", Batch(x, None)), ("made", Batch(stray, None))], 80, 30, False).lines
+    assert "made (1 outside)" in lines[0]
+
+
+def test_classes_are_told_by_colour_alone() -> None:
+    batch = Moons().draw(50, torch.Generator().manual_seed(0))
+    plain = glance(Moons(), [("data", batch)], 60, 30, False)
+    coloured = glance(Moons(), [("data", batch)], 60, 30, True)
+    assert (plain.ink == -1).all()
+    assert coloured.lines[-1] == "● upper  ● lower"
+    assert plain.lines == coloured.lines[:-1]
+    assert len(np.unique(coloured.ink.reshape(-1, 3), axis=0)) == 3  # two classes, and what has no colour
+
+
+def test_images_are_as_many_as_fit_and_named() -> None:
+    batch = Shapes().draw(9, torch.Generator().manual_seed(0))
+    cells = glance(Shapes(), [("made", batch)], 80, 40, True)
+    assert cells.lines[0].strip() == "made, the first 4"
+    low, high = -1.0, 1.0
+    decoded = np.stack([cells.ink[1:17, :32, 0], cells.paper[1:17, :32, 0]], axis=1).reshape(32, 32)
+    assert abs(decoded - ((batch.x[0, 0].numpy() - low) * 255 / (high - low))).max() <= 0.51
+    names = [Shapes().label_names[k] for k in batch.label[:2].tolist()]
+    assert cells.lines[17].split() == names

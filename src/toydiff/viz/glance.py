@@ -61,20 +61,23 @@ def _points(data: Data, sets: Sequence[tuple[str, Batch]], columns: int, rows: i
     """Return a square panel for each set, or for each of its pairs of coordinates."""
     pairs = list(combinations(range(min(math.prod(data.shape), 3)), 2))
     across, down = (len(sets), 1) if len(pairs) == 1 else (len(pairs), len(sets))
-    side = min((columns + 2) // across - 4, 2 * (rows // down - 4), WIDEST) // 2
+    side = min((columns + 2) // across - 4, 2 * (rows // down - 5), WIDEST) // 2
     side = max(2 * side, 2)
-    table = []
+    panels: list[Cells] = []
     for title, batch in sets:
         points, row = as_points(batch.x), []
         colours = class_colours(batch.label, len(data.label_names)) if labelled and batch.label is not None else None
         for pair in pairs:
             limits = robust_limits(sets[0][1].x, pair=pair, margin=MARGIN)
+            named = title if len(pairs) == 1 else f"{coordinate(pair[0])}, {coordinate(pair[1])}"
+            named = _with_outside(named, points[:, pair], limits, side + 2)
             dots = braille(points[:, pair], limits, side, side // 2, colours)
-            panel = framed(dots, limits[:2])
-            named = title if len(pairs) == 1 else f"{title}: {coordinate(pair[0])}, {coordinate(pair[1])}"
-            row.append(above(words(_with_outside(named, points[:, pair], limits, side + 2), side + 2), panel))
-        table.append(row)
-    return beside(*(row[0] for row in table)) if len(pairs) == 1 else above(*(beside(*row) for row in table))
+            row.append(above(words(named, side + 2), framed(dots, limits[:2])))
+        if len(row) > 1:
+            joined = beside(*row)
+            row = [above(words(title, joined.text.shape[1]), joined)]
+        panels += row
+    return beside(*panels) if len(pairs) == 1 else above(*panels)
 
 
 def _line(data: Data, sets: Sequence[tuple[str, Batch]], columns: int, rows: int, labelled: bool) -> Cells:

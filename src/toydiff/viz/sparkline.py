@@ -19,11 +19,14 @@ def sparkline(values: Sequence[float], width: int) -> str:
     if not values or width < 1:
         return ""
     ends = [round(k * len(values) / width) for k in range(width + 1)] if len(values) > width else range(len(values) + 1)
-    means = [math.fsum(values[a:b]) / (b - a) for a, b in pairwise(ends)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(ends)]
     finite = [value for value in means if math.isfinite(value)]
-    if all(value > 0 for value in finite):
-        means = [math.log(value) if math.isfinite(value) else value for value in means]
-        finite = [math.log(value) for value in finite]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    heights = [(value - low) / (high - low) if high > low else 0.5 for value in means]
-    return "".join(EIGHTHS[1 + round(7 * height)] if math.isfinite(height) else "×" for height in heights)
+    scale = math.log if all(value > 0 for value in finite) else float
+    low, high = (scale(end(finite, default=1.0)) for end in (min, max))
+
+    def bar(value: float) -> str:
+        if not math.isfinite(value):
+            return "×"
+        return EIGHTHS[1 + round(7 * (scale(value) - low) / (high - low))] if high > low else EIGHTHS[5]
+
+    return "".join(map(bar, means))

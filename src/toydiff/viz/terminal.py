@@ -127,9 +127,10 @@ def words(text: str, width: int) -> Cells:
     """Return one line of text in the middle of `width` columns, cut off with "…" if it is longer."""
     line = characters(text)
     if len(line) > width:
-        line = [*line[: max(width - 1, 0)], "…"][:width]
-        if line[-2:] and line[-2:-1] != [""] and unicodedata.east_asian_width(line[-2:-1][0]) in "WF":
-            line[-2] = " "  # half a character
+        kept = line[: max(width - 1, 0)]
+        if kept and line[len(kept)] == "":
+            kept[-1] = " "  # where half a character would stand
+        line = [*kept, "…"][:width]
     left = (width - len(line)) // 2
     return Cells.plain(np.array([[" "] * left + line + [" "] * (width - len(line) - left)], dtype="<U1"))
 
