@@ -31,7 +31,9 @@ def inspect(
     name: Annotated[
         str | None,
         typer.Argument(
-            help=f"A run, checkpoint or preset; or one of: {', '.join(NOUNS)}.", autocompletion=options.complete_name
+            metavar="NAME",
+            help=f"A run, checkpoint or preset; or one of: {', '.join(NOUNS)}.",
+            autocompletion=options.complete_name,
         ),
     ] = None,
     checkpoint: options.Checkpoint = None,

@@ -94,7 +94,9 @@ def sample(
         )
     others = {"show_process": show_process, "threshold": threshold, "init": init, "interpolate": interpolate}
     wanted = progression.check_words(at_steps, drawn, **others)
-    unlike = "--show-process" if show_process else "--at-steps" if at_steps else "--preview" if preview and shard else None
+    unlike = (
+        "--show-process" if show_process else "--at-steps" if at_steps else "--preview" if preview and shard else None
+    )
     share = shards.parse_shard(shard, merge, output, unlike)
     bounds, interval = parse_clip(clip), editing.parse_interval(guidance_interval)
     editing.check_words(guidance, guidance_interval, guide, init, mask)
