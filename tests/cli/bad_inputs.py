@@ -184,6 +184,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "broken.pt": broken,
     "classifier.pt": lambda good: changed(good, header=lambda header: {"kind": "classifier", "accuracy": 0.99}),
     "album.npz": lambda good: album(300),
+    "few.npz": lambda good: album(100),
     "no.toml": lambda good: b"steps = = 3\n",
     "binary.toml": lambda good: bytes(range(256)),
     "brackets.toml": lambda good: b"a = " + b"[" * 5000,
@@ -810,6 +811,12 @@ EVALUATING = [
     ),
     Row("evaluate classifier.pt", "classifier.pt", 1, "classifier.pt"),
     Row("train moons --set record.evaluate_every=0", "", 2, "record.evaluate_every = 0"),
+    Row(
+        "train --data npz:few.npz --set record.evaluate_every=5",
+        "few.npz",
+        2,
+        "record.evaluate_every: 10 held-out images are too few to measure by | It takes 20 | set it to none",
+    ),
 ]
 
 X = "sample tiny -o x.png"
