@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,7 @@ IN_A_ROW, MOST_CLASSES = 10, 20
 @options.guarded
 def list_(as_json: options.Json = False, debug: options.Debug = False) -> None:
     """List the data sets."""
-    from toydiff.cli.inspect import show_noun
+    from toydiff.cli.description import show_noun
 
     show_noun("datasets", Talk(json=as_json))
 
@@ -87,24 +88,21 @@ def show(
         )
     from toydiff.training import streams
     from toydiff.viz.overview import data_picture, forward_picture
-    from toydiff.viz.png import save_picture
-    from toydiff.viz.style import themed
 
     generator = streams.generator(seed, "data")
     batch = row_a_class(data, generator) if by_class else data.draw(n, generator)
     n = len(batch.x)
-    with themed(paper):
-        if forward:
-            import torch
+    if forward:
+        import torch
 
-            x0 = (batch.x - data.shift) / data.scale
-            eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
-            levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
-            x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
-            picture = forward_picture(data, run.schedule, levels, x_t, batch.label)
-        else:
-            picture = data_picture(data, batch)
-        save_picture(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"}, size, dpi)
+        x0 = (batch.x - data.shift) / data.scale
+        eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
+        levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
+        x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
+        picture = partial(forward_picture, data, run.schedule, levels, x_t, batch.label)
+    else:
+        picture = partial(data_picture, data, batch)
+    paper.draw(picture, data=data.name, seeds=str(seed))
     if preview:
         in_terminal(talk, data, [(f"{data.name}: {n:,} {data.word}", batch)])
     talk.result(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from toydiff.cli import editing, options, progression, shards
-from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
+from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing, provenance
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
@@ -156,8 +154,7 @@ def sample(
         else:
             frames, labels = made(loaded)
     how = described(loaded, bounds, evaluations)
-    command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
-    text = {"toydiff": command, "seeds": start.said, "sampler": how}
+    text = {"seeds": start.said, "sampler": how, **provenance(loaded)}
     samples = Batch(frames[-1].x, labels)
     kept = dict(zip(keep, frames, strict=True))
     strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
@@ -167,13 +164,9 @@ def sample(
         else None
     )
     if drawn:
-        from toydiff.viz.png import save_picture
-        from toydiff.viz.style import themed
-
-        with themed(paper):
-            learning = [(f"step {step:,}", Batch(f[-1].x, label)) for step, (f, label) in way]
-            learning += [(f"step {max(checkpoints):,}", samples)] if checkpoints else []
-            save_picture(out, drawing(loaded, samples, real, strip, threshold, learning), text, size, dpi)
+        learning = [(f"step {step:,}", Batch(f[-1].x, label)) for step, (f, label) in way]
+        learning += [(f"step {max(checkpoints):,}", samples)] if checkpoints else []
+        paper.draw(lambda: drawing(loaded, samples, real, strip, threshold, learning), **text)
     else:
         write(samples, start.seeds, out)
     if preview:

@@ -117,6 +117,10 @@ def train(
     where_to = place.device(device)
     with place.joined(where_to) as world:
         run.data.check()
+        if run.record.evaluate_every is not None:
+            from toydiff.evaluation import check_followed
+
+            check_followed(run.data)
         if smoke:
             return _smoke(run, chosen, talk, where_to, world)
 
