@@ -15,6 +15,8 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,13 +69,13 @@ PICTURES = (
         "gallery/density.png",
         "Density",
         "Where samples are at each noise level, smoothed.",
-        "animate checkerboard --style density",
+        "animate checkerboard --style density --frames 8 --size 240",
     ),
     Picture(
         "gallery/score.png",
         "The score field",
         "∇ log p(xₜ) as the network has learned it, from much noise to little.",
-        "animate gaussians --what score",
+        "animate gaussians --what score --frames 3 --size 320",
     ),
     Picture(
         "gallery/arrows.png",
@@ -97,8 +99,8 @@ PICTURES = (
     Picture(
         "gallery/shapes-by-label.png",
         "Images to order",
-        "A row a class.",
-        "sample shapes32-cond --label all -n 3",
+        "A circle and a line, as asked, beside data of every class.",
+        "sample shapes32-cond --label circle+line -n 16",
     ),
     Picture(
         "gallery/schedule-flow.png",
@@ -145,7 +147,8 @@ def make(line: str) -> None:
 
     sys.argv = shlex.split(line)  # pictures keep the command they were made with
     try:
-        app([*sys.argv[1:], "-q"], prog_name="toydiff")
+        with redirect_stdout(StringIO()):  # some say a page about what they draw
+            app([*sys.argv[1:], "-q"], prog_name="toydiff")
     except SystemExit as end:
         if end.code:
             sys.exit(f"gallery: `{line}` failed with exit code {end.code}; no picture was replaced")
