@@ -196,6 +196,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "broken.pt": broken,
     "classifier.pt": lambda good: changed(good, header=lambda header: {"kind": "classifier", "accuracy": 0.99}),
     "album.npz": lambda good: album(300),
+    "few.npz": lambda good: album(100),
     "no.toml": lambda good: b"steps = = 3\n",
     "binary.toml": lambda good: bytes(range(256)),
     "brackets.toml": lambda good: b"a = " + b"[" * 5000,
@@ -847,6 +848,12 @@ EVALUATING = [
     ),
     Row("evaluate classifier.pt", "classifier.pt", 1, "classifier.pt"),
     Row("train moons --set record.evaluate_every=0", "", 2, "record.evaluate_every = 0"),
+    Row(
+        "train --data npz:few.npz --set record.evaluate_every=5",
+        "few.npz",
+        2,
+        "record.evaluate_every: 10 held-out images are too few to measure by | It takes 20 | set it to none",
+    ),
 ]
 
 X = "sample tiny -o x.png"
@@ -880,7 +887,8 @@ EDITING = [
     Row("sample plain -o x.npz --shard '1/\x1b[2J'", "run", 2, r"`--shard 1/\x1b[2J` is no shard"),
     Row("sample plain -o x.npz --shard 1/2 --merge", "run", 2, "--shard makes chunks and --merge puts them together"),
     Row("sample plain --shard 1/2", "run", 2, "--shard has to know which file it is about | -o samples.npz"),
-    Row("sample plain -o x.png --shard 1/2 --show-process", "run", 2, "--show-process shows more than samples"),
+    Row("sample plain -o x.png --shard 1/2 --show-process", "run", 2, "--show-process shows more than a chunk"),
+    Row("sample plain -o x.npz --shard 1/2 --preview", "run", 2, "--preview shows more than a chunk | Leave it out"),
     Row("sample plain -o taken.npz --merge", "run taken.npz", 2, "taken.npz exists; nothing is overwritten silently"),
     Row("sample plain -o x.npz --merge", "run", 1, "-1-of-1.npz is missing: 1 of 1 chunks | --shard 1/1"),
     Row("sample plain -o none/x.npz --shard 1/2", "run", 1, "cannot write none/x.npz | does not exist"),

@@ -15,6 +15,7 @@ from toydiff.cli.fetch import fetch, verify
 from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output, free_name
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
+from toydiff.cli.terminal import PreviewOption, in_terminal
 from toydiff.errors import ConfigurationError
 from toydiff.files import check_writable, refuse_existing, shown
 from toydiff.names import DATA_KINDS, data_source, preset_names
@@ -59,6 +60,7 @@ def show(
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     forward: Annotated[bool, typer.Option("--forward", help="The data beside themselves at growing noise.")] = False,
     sets: options.Set = None,
+    preview: PreviewOption = False,
     theme: ThemeOption = None,
     size: SizeOption = None,
     dpi: DpiOption = None,
@@ -101,6 +103,8 @@ def show(
     else:
         picture = partial(data_picture, data, batch)
     paper.draw(picture, data=data.name, seeds=str(seed))
+    if preview:
+        in_terminal(talk, data, [(f"{data.name}: {n:,} {data.word}", batch)])
     talk.result(
         f"{shown(out)}: {n:,} {data.word} of {data.name}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},

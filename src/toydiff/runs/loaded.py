@@ -107,11 +107,12 @@ class Loaded:
                     )
             return torch.full((len(seeds),), label)
         u = streams.uniform((), seed=seeds, stream="label").contiguous()
-        shares = self._label_frequencies.cumsum(0)
+        shares = self.label_frequencies.cumsum(0)
         return torch.searchsorted(shares / shares[-1], u).clamp(max=len(shares) - 1)
 
     @cached_property
-    def _label_frequencies(self) -> Tensor:
+    def label_frequencies(self) -> Tensor:
+        """How often each label is drawn where none is asked for, (K,)."""
         exact = self.denoiser
         if isinstance(exact, ExactDenoiser) and exact.memorises and exact.labels is not None:  # a class it never saw
             return exact.labels.bincount(minlength=exact.label_count).double()  # cannot be asked for
