@@ -12,6 +12,7 @@ from toydiff.cli import editing, options, progression
 from toydiff.cli import filming as film
 from toydiff.cli.drawing import ThemeOption, check_theme
 from toydiff.cli.memory import enough_memory, too_many
+from toydiff.cli.player import carries_model, player_count, save_player
 from toydiff.cli.progress import watched
 from toydiff.cli.sample import choose_output
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
@@ -19,7 +20,7 @@ from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
 from toydiff.names import Found, data_source, find, runs_dir
-from toydiff.viz.formats import FILM_FORMATS, check_encoder
+from toydiff.viz.formats import ANIMATIONS, check_encoder
 
 if TYPE_CHECKING:
     from toydiff.runs import Loaded
@@ -30,7 +31,7 @@ FRAMES = 40
 @options.guarded
 def animate(
     name: options.Name = None,
-    words: Annotated[list[str] | None, typer.Argument(metavar="to FORMAT", help="mp4, gif, webp, apng or png.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="to FORMAT", help="mp4, gif, webp, apng, png or html.")] = None,
     checkpoint: options.Checkpoint = None,
     what: Annotated[str, typer.Option(help=f"{', '.join(film.WHATS)}.")] = "reverse",
     style: Annotated[str | None, typer.Option(help=f"Of points: {', '.join(film.STYLES)}.")] = None,
@@ -98,7 +99,7 @@ def animate(
     stem = wanted.removeprefix("preset:").removeprefix("run:").replace(":", "-").replace("@", "-")
     if found.kind == "exact":
         stem = f"exact-{data_source(found.value, counted=True).stem}"
-    out = choose_output(output, to, Path(stem).stem if stem.endswith(".pt") else Path(stem).name, FILM_FORMATS)
+    out = choose_output(output, to, Path(stem).stem if stem.endswith(".pt") else Path(stem).name, ANIMATIONS)
     kind = out.suffix.lstrip(".").lower()
     rate, held = film.parse_rate(fps, kind, what), film.parse_hold(hold, kind)
     bounds, interval = parse_clip(clip), editing.parse_interval(guidance_interval)
@@ -112,7 +113,8 @@ def animate(
     check_encoder(kind)
     checkpoints = progression.chosen(found, None) if what == "training" else {}
     length = len(checkpoints) or frames or FRAMES
-    film.check_bytes(out, kind, size**2 * max(len(sides), 1), length, yes)
+    if kind != "html":
+        film.check_bytes(out, kind, size**2 * max(len(sides), 1), length, yes)
     talk.note(f"filming {found.why}")
 
     import torch
@@ -135,15 +137,19 @@ def animate(
     film.check_points(loaded, what, overlay=overlay, style=style, colour=colour)
     by = load(weaker, device=where, warn=talk.warn) if weaker else None
     scale = loaded.guidance(guidance, by)
-    count = film.film_count(loaded, asked, size, what, style, bool(sides))
+    panels: list[Loaded | None] = [
+        film.with_steps(loaded, length, **(way | side._asdict())) if side.sampler else None for side in sides
+    ]
+    model = kind == "html" and carries_model(loaded, what, by, talk)
+    if kind == "html":
+        count = player_count(loaded, asked, size, what, panels, length, model)
+    else:
+        count = film.film_count(loaded, asked, size, what, style, bool(sides))
     start = editing.beginning(loaded, first, count, None, label, None, None, None, free=asked is None)
     editing.check_leads(scale, by, start.label, what in ("interpolate", "live"))
     film.check_grid(loaded, len(start.seeds), size, bool(sides))
     guided = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
     cast = Cast(start.seeds, start.label, {"clip": bounds, "device": where, **guided})
-    panels: list[Loaded | None] = [
-        film.with_steps(loaded, length, **(way | side._asdict())) if side.sampler else None for side in sides
-    ]
     behind = loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None
     look = Look(
         size,
@@ -168,8 +174,11 @@ def animate(
                 f"the film has {stage.length:,} frames, not {frames:,}: the noise, and one for each of the "
                 f"{stage.length - 1:,} steps"
             )
-        pictures = film_frames(loaded.data, stage.panels, look)
-        save_film(out, watched(pictures, stage.length, talk), fps=rate, hold=held)
+        if kind == "html":
+            save_player(out, loaded, stage, panels, cast, look, model, theme, (rate, held), talk)
+        else:
+            pictures = film_frames(loaded.data, stage.panels, look)
+            save_film(out, watched(pictures, stage.length, talk), fps=rate, hold=held)
     how = stage.words or described(loaded, bounds, cast.evaluations)
     talk.result(
         f"{shown(out)}: {stage.length} frames of {len(cast.seeds):,} {loaded.data.word}, {how}",

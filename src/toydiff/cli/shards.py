@@ -45,7 +45,7 @@ def parse_shard(shard: str | None, merge: bool, output: Path | None, other: str 
     if output is None:
         raise ConfigurationError(f"{name} has to know which file it is about", "Add -o samples.npz, the same for all.")
     if other is not None:
-        raise ConfigurationError(f"{other} shows more than samples, and chunks hold nothing else", "Leave it out.")
+        raise ConfigurationError(f"{other} shows more than a chunk of samples holds", "Leave it out.")
     if shard is None:
         return None
     match = re.fullmatch(r"(\d{1,7})/(\d{1,7})", shard, re.ASCII)

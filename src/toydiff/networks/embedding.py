@@ -22,10 +22,13 @@ class SinusoidalLogSNR(Spec):
     kind: Literal["log_snr"] = "log_snr"
     features: int = Field(32, ge=2, le=4096, multiple_of=2)
 
+    def periods(self, like: Tensor) -> Tensor:
+        """Return the periods (features/2,) in units of log-SNR."""
+        return 4.0 * 100.0 ** torch.linspace(0, 1, self.features // 2, dtype=like.dtype, device=like.device)
+
     def __call__(self, level: Level, x: Tensor) -> Tensor:
         log_snr = level.log_snr.clamp(-LOG_SNR_BOUND, LOG_SNR_BOUND).reshape(-1, 1).to(x)
-        periods = 4.0 * 100.0 ** torch.linspace(0, 1, self.features // 2, dtype=x.dtype, device=x.device)
-        angle = 2 * math.pi * log_snr / periods
+        angle = 2 * math.pi * log_snr / self.periods(x)
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
@@ -48,9 +51,12 @@ class SinusoidalTime(Spec):
     kind: Literal["sinusoidal_t"] = "sinusoidal_t"
     features: int = Field(64, ge=2, le=4096, multiple_of=2)
 
+    def frequencies(self, like: Tensor) -> Tensor:
+        """Return the angular frequencies (features/2,) of 1000 t."""
+        return 1e-4 ** torch.linspace(0, 1, self.features // 2, dtype=like.dtype, device=like.device)
+
     def __call__(self, level: Level, x: Tensor) -> Tensor:
-        frequency = 1e-4 ** torch.linspace(0, 1, self.features // 2, dtype=x.dtype, device=x.device)
-        angle = 1000 * level.t.reshape(-1, 1).to(x) * frequency
+        angle = 1000 * level.t.reshape(-1, 1).to(x) * self.frequencies(x)
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 

@@ -65,6 +65,18 @@ class Loaded:
         trained = isinstance(self.denoiser, Denoiser)
         return self.config.model.conditional if trained else bool(self.data.label_names)
 
+    @cached_property
+    def exact(self) -> ExactDenoiser | None:
+        """The exact denoiser of the data in the model's units; None where there is none, or noise hangs on the data."""
+        if isinstance(self.denoiser, ExactDenoiser):
+            return self.denoiser
+        if not self.config.training.coupling.tweedie:
+            return None
+        try:
+            return self.data.exact().affine(self.shift.double(), self.scale)
+        except ToydiffError:
+            return None
+
     def real(self, n: int, generator: torch.Generator) -> Batch:
         """Return n data to hold samples against: fresh ones, or the points themselves of "exact:moons@500"."""
         points = not isinstance(self.denoiser, Denoiser) and self.data.n is not None
@@ -95,11 +107,12 @@ class Loaded:
                     )
             return torch.full((len(seeds),), label)
         u = streams.uniform((), seed=seeds, stream="label").contiguous()
-        shares = self._label_frequencies.cumsum(0)
+        shares = self.label_frequencies.cumsum(0)
         return torch.searchsorted(shares / shares[-1], u).clamp(max=len(shares) - 1)
 
     @cached_property
-    def _label_frequencies(self) -> Tensor:
+    def label_frequencies(self) -> Tensor:
+        """How often each label is drawn where none is asked for, (K,)."""
         exact = self.denoiser
         if isinstance(exact, ExactDenoiser) and exact.memorises and exact.labels is not None:  # a class it never saw
             return exact.labels.bincount(minlength=exact.label_count).double()  # cannot be asked for

@@ -90,6 +90,11 @@ def philox(counter: tuple[Word, Word, Word, Word], key: tuple[Word, Word]) -> tu
     return c0, c1, c2, c3  # type: ignore[return-value]
 
 
+def word_of(stream: str) -> int:
+    """Return the 32-bit word that stands for a stream's name in the counter."""
+    return int.from_bytes(blake2b(stream.encode(), digest_size=4).digest(), "little")
+
+
 def _words(
     shape: tuple[int, ...], per_block: int, seed: Word, stream: str, step: Word, index: Word, device: torch.device | str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -100,7 +105,7 @@ def _words(
     def column(word: Word) -> Word:
         return word.to(where, torch.int64)[..., None] if isinstance(word, Tensor) else word
 
-    seed, name = column(seed), int.from_bytes(blake2b(stream.encode(), digest_size=4).digest(), "little")
+    seed, name = column(seed), word_of(stream)
     block = torch.arange(-(-math.prod(shape) // per_block), device=where)
     return philox((block, column(index), column(step), name), (seed & _WORD, seed >> 32 & _WORD))
 

@@ -8,6 +8,8 @@ from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 
 FILM_FORMATS = ("mp4", "gif", "webp", "apng", "png")
 """mp4 (H.264, plays everywhere), gif, animated webp and png, and png: a strip of still frames."""
+ANIMATIONS = (*FILM_FORMATS, "html")
+"""All that `animate` writes: films, and html, the page that plays one and samples again."""
 ENCODERS = {"mp4": "libx264", "gif": "gif", "webp": "libwebp_anim", "apng": "apng"}
 """Of PyAV; its wheels carry them all, what a system was built with may not."""
 

@@ -62,7 +62,7 @@ def film_frames(data: Data, panels: Sequence[Panel], look: Look) -> Iterator[NDA
         limits = film_limits(data)
         peak = float(shares(planar(_drawn(data)), limits).max()) if look.style == "density" else 0.0
     for title, shots, label, still in panels:
-        shown = _divided(shots, data) if look.divided else shots
+        shown = (divided_shot(shot, data) for shot in shots) if look.divided else shots
         if limits is None:
             films.append(images_film(shown, look.size, domain_of(data), title if titled else None))
         else:
@@ -89,14 +89,13 @@ def _colours(data: Data, label: ArrayLike | None, still: bool, by: str | None) -
     return "t" if by == "t" else None
 
 
-def _divided(shots: Iterator[Shot], data: Data) -> Iterator[Shot]:
-    """Divide x_t by √(alpha² + sigma²) about the middle of its values."""
+def divided_shot(shot: Shot, data: Data) -> Shot:
+    """Return the shot with x_t divided by √(alpha² + sigma²) about the middle of its values."""
+    if shot.level is None:
+        return shot
     about = sum(domain_of(data)) / 2 if data.pictorial else data.shift.numpy()
-    for shot in shots:
-        if shot.level is not None:
-            said = f"{shot.caption}   (xₜ / √(α² + σ²))"
-            shot = shot._replace(x=rescaled(shot.x, float(shot.level.scale), about), caption=said)
-        yield shot
+    said = f"{shot.caption}   (xₜ / √(α² + σ²))"
+    return shot._replace(x=rescaled(shot.x, float(shot.level.scale), about), caption=said)
 
 
 def film_grid(count: int, shape: tuple[int, ...], size: int, titled: bool = False) -> tuple[int, int, int]:

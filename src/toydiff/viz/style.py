@@ -206,13 +206,20 @@ def hue_colours(turns: Array) -> Array:
 
 def angle_colours(x: ArrayLike) -> Array:
     """Return (N, 3) colours by the direction in which each of (N, D) points lies: follow a point through a film."""
+    return hue_colours(angle_turns(x))
+
+
+def angle_turns(x: ArrayLike) -> Array:
+    """Return the direction (N,) in which each of (N, D) points lies from their middle, in turns."""
     points = as_points(x)
     finite = np.asarray(np.isfinite(points).all(axis=1))
     centre = points[finite].mean(axis=0) if finite.any() else 0.0
     points = np.where(finite[:, None], points - centre, 0.0)
     if points.shape[1] == 1:  # no angle on a line: by rank, over half the circle, so that the ends differ
-        return hue_colours(points[:, 0].argsort().argsort() / max(len(points), 1) / 2)
-    return hue_colours(np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi))
+        ranks: Array = points[:, 0].argsort().argsort() / max(len(points), 1) / 2
+        return ranks
+    turns: Array = np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi)
+    return turns
 
 
 def class_palette(classes: int) -> Array:
