@@ -175,6 +175,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "train-images-idx3-ubyte": lambda good: b"",
     "file": lambda good: b"not a folder",
     "small.png": lambda good: picture(8, 8),
+    "fits-2.png": lambda good: b"mine",
     "fits.png": lambda good: picture(32, 32),
     "bomb.png": lambda good: picture(32, 32).replace(struct.pack(">II", 32, 32), struct.pack(">II", 60000, 60000)),
     "cut.png": lambda good: picture(32, 32)[:60],
@@ -596,6 +597,12 @@ OUTPUTS = [
 ]
 
 SAMPLING = [
+    Row("sample tiny --each -o x.npz", "run", 2, "--each writes png files, not .npz"),
+    Row("sample tiny --each -o x.png", "run", 2, "--each is for images, and `tiny` makes none"),
+    Row("sample tiny --each --show-process -o x.png", "run", 2, "--each and --show-process do not go together"),
+    Row("sample tiny --each --size 90 -o x.png", "run", 2, "--each and --size do not go together"),
+    Row("sample exact:shapes@3 --each -n 10001 -o x.png", "", 2, "--each of 10,001 files | 10,000 or fewer"),
+    Row("sample exact:shapes@3 --each -n 4 -o fits.png", "fits-2.png", 2, "fits-2.png exists"),
     Row("sample tiny -o x.png --label 7", "run", 2, "unknown label `7` | Known: lower, none, upper"),
     Row("sample tiny -o x.png --label uper", "run", 2, "unknown label `uper` | Did you mean `upper`?"),
     Row("sample tiny -o x.png --label -1", "run", 2, "unknown label `-1`"),

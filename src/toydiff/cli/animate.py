@@ -31,7 +31,9 @@ FRAMES = 40
 @options.guarded
 def animate(
     name: options.Name = None,
-    words: Annotated[list[str] | None, typer.Argument(metavar="to FORMAT", help="mp4, gif, webp, apng, png or html.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="to FORMAT", help="mp4, gif, webp, apng, png or html.")
+    ] = None,
     checkpoint: options.Checkpoint = None,
     what: Annotated[str, typer.Option(help=f"{', '.join(film.WHATS)}.")] = "reverse",
     style: Annotated[str | None, typer.Option(help=f"Of points: {', '.join(film.STYLES)}.")] = None,

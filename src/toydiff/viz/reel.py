@@ -130,6 +130,4 @@ def carried_curves(schedule: Schedule) -> Carried:
     """Return alpha and sigma at 201 times, to six digits."""
     times = np.linspace(0, 1, 201)
     levels = [schedule(t) for t in times.tolist()]
-    return {
-        name: [float(f"{float(getattr(level, name)):.6g}") for level in levels] for name in ("t", "alpha", "sigma")
-    }
+    return {name: [float(f"{float(getattr(level, name)):.6g}") for level in levels] for name in ("t", "alpha", "sigma")}
