@@ -7,7 +7,7 @@ PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3
 PINS := pyproject.toml constraints.txt
 DEMO := demo
 
-.PHONY: help demo test test-all check format bench docs setup clean
+.PHONY: help demo test test-all check format bench gallery docs setup clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -18,6 +18,7 @@ help:
 	@echo "make check     formatting, lint and types"
 	@echo "make format    formats, and repairs what lint can repair"
 	@echo "make bench     runs benchmarks/*.py"
+	@echo "make gallery   makes every picture of the README and of docs/ anew"
 	@echo "make docs      builds the book in docs/"
 	@echo "make setup     only sets up .venv for working on toydiff"
 	@echo "make clean     removes the demo, caches and builds; keeps .venv and your runs"
@@ -56,6 +57,9 @@ ifneq ($(wildcard benchmarks/*.py),)
 else
 	@echo "There are no benchmarks yet."
 endif
+
+gallery: .venv/ready
+	$(BIN)/python docs/gallery.py
 
 docs: $(if $(wildcard docs/conf.py),.venv/ready-docs)
 ifneq ($(wildcard docs/conf.py),)

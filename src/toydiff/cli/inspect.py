@@ -37,6 +37,7 @@ def inspect(
     name: Annotated[
         str | None,
         typer.Argument(
+            metavar="NAME",
             help=f"A run, checkpoint, preset or picture.png; or one of: {', '.join(NOUNS)}.",
             autocompletion=options.complete_name,
         ),

@@ -106,7 +106,11 @@ DataDir = Annotated[
 ]
 Name = Annotated[
     str | None,
-    typer.Argument(help="A path, a run, best.pt, latest.pt, a preset, or exact:moons.", autocompletion=complete_name),
+    typer.Argument(
+        metavar="NAME",
+        help="A path, a run, best.pt, latest.pt, a preset, or exact:moons.",
+        autocompletion=complete_name,
+    ),
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; its extension decides the format.")]
 To = Annotated[str | None, typer.Option("--to", "--format", help="Format, if the output's extension does not say.")]

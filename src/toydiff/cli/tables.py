@@ -11,8 +11,8 @@ from rich.text import Text
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as text: the first column whole, the last one wrapped; numbers are the caller's to format."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    """Return rows as text: the first column whole, the last one wrapped; no line for headings that are all ""."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=any(headings))
     for k, heading in enumerate(headings):
         made.add_column(heading, no_wrap=k == 0, overflow="fold")
     for row in rows:

@@ -1,0 +1,168 @@
+"""Makes every picture of the README and of docs/ anew from the pretrained checkpoints, and the page that shows them.
+
+    make gallery
+
+Each picture is what the command under it makes. Runs of yours are not used, unless --runs FOLDER says so. Nothing is
+replaced unless all of them could be made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+DOCS = Path(__file__).resolve().parent
+
+
+class Picture(NamedTuple):
+    """A file below docs/, what is to be seen in it, and the command that makes it, but for its `-o`."""
+
+    file: str
+    title: str
+    about: str
+    command: str
+
+    @property
+    def line(self) -> str:
+        """What a user types."""
+        return f"toydiff {self.command} -o {Path(self.file).name}"
+
+
+PICTURES = (
+    Picture(
+        "swissroll.png", "The swiss roll", "Samples beside the data they should look like.", "sample swissroll -n 2000"
+    ),
+    Picture(
+        "gallery/swissroll-process.png",
+        "From noise to data",
+        "The same samples at seven noise levels; below each, the estimate of x₀ that the step from there is made with.",
+        "sample swissroll --show-process",
+    ),
+    Picture(
+        "gallery/swissroll.gif",
+        "A film of it",
+        "Each point has the colour of the direction in which it started.",
+        "animate swissroll --frames 32 --size 360 -n 1500",
+    ),
+    Picture(
+        "gallery/forward.png",
+        "Forward: from data to noise",
+        "What the network is trained to undo, coloured by class.",
+        "data show moons --forward -n 3000",
+    ),
+    Picture(
+        "gallery/side-by-side.gif",
+        "Two samplers, one noise",
+        "A hundred steps of DDPM beside ten of DDIM: linked in time, and begun from the same points.",
+        "animate moons --side-by-side ddpm:100,ddim:10 --frames 24 --size 300 -n 1000",
+    ),
+    Picture(
+        "gallery/density.png",
+        "Density",
+        "Where samples are at each noise level, smoothed.",
+        "animate checkerboard --style density",
+    ),
+    Picture(
+        "gallery/score.png",
+        "The score field",
+        "∇ log p(xₜ) as the network has learned it, from much noise to little.",
+        "animate gaussians --what score",
+    ),
+    Picture("shapes32.png", "Images", "64 samples of shapes32 beside data.", "sample shapes32"),
+    Picture(
+        "gallery/shapes-process.png",
+        "Images from noise",
+        "x_t on the left, the estimate of x₀ from it on the right: outlines come first.",
+        "sample shapes32 --show-process -n 6",
+    ),
+    Picture(
+        "gallery/shapes-by-label.png",
+        "Images to order",
+        "A row a class.",
+        "sample shapes32-cond --label all -n 3",
+    ),
+    Picture(
+        "gallery/schedule-flow.png",
+        "A schedule: flow",
+        "α = 1 − t and σ = t: straight lines from data to noise.",
+        "inspect swissroll --schedule",
+    ),
+    Picture(
+        "gallery/schedule-cosine.png",
+        "A schedule: cosine",
+        "The levels that a sampler of 40 steps visits, as dots.",
+        "inspect swissroll-cosine40 --schedule",
+    ),
+    Picture("gallery/dark.png", "On dark paper", "--theme dark, for slides.", "sample gaussians -n 2000 --theme dark"),
+)
+ELSEWHERE = (
+    Picture(
+        "mnist.png",
+        "Digits to order",
+        "Needs data that are not shipped: `toydiff data fetch mnist`, then `toydiff train --preset mnist-cond "
+        "--max-time 20m`. So `make gallery` leaves it as it is.",
+        "sample mnist-cond --label all -n 8 --guidance 1.5",
+    ),
+)
+
+
+def page() -> str:
+    """Return docs/gallery.md."""
+    parts = [
+        "# Gallery\n\nEach picture is made by the command under it from the pretrained checkpoints; `make gallery` "
+        "runs them all.\n"
+    ]
+    for each in (*PICTURES, *ELSEWHERE):
+        parts.append(
+            f"## {each.title}\n\n![{each.about if each in PICTURES else each.title}]({each.file})\n\n"
+            f"{each.about}\n\n```console\n{each.line}\n```\n"
+        )
+    return "\n".join(parts)
+
+
+def make(line: str) -> None:
+    """Run one command as `toydiff` would, in this process; SystemExit unless it succeeds."""
+    from toydiff.cli.app import app
+
+    sys.argv = shlex.split(line)  # pictures keep the command they were made with
+    try:
+        app([*sys.argv[1:], "-q"], prog_name="toydiff")
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"gallery: `{line}` failed with exit code {end.code}; no picture was replaced")
+
+
+def main() -> None:
+    """Make all pictures in a folder of their own, then put them in their places."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=Path, help="folder of runs to use instead of the pretrained checkpoints")
+    parser.add_argument("--into", type=Path, default=DOCS, help="folder to write to (docs/)")
+    options = parser.parse_args()
+    into, began = options.into.resolve(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="toydiff-gallery-") as scratch:
+        os.environ["TOYDIFF_RUNS"] = str(options.runs.resolve() if options.runs else Path(scratch) / "no-runs")
+        os.chdir(scratch)
+        for each in PICTURES:
+            started = time.monotonic()
+            print(each.line, flush=True)
+            make(each.line)
+            made = Path(Path(each.file).name)
+            if not made.is_file():
+                sys.exit(f"gallery: `{each.line}` made no {made}; no picture was replaced")
+            print(f"  {made.stat().st_size / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s", flush=True)
+        for each in PICTURES:
+            (into / each.file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(Path(each.file).name, into / each.file)
+    (into / "gallery.md").write_text(page(), encoding="utf-8")
+    print(f"{len(PICTURES)} pictures and gallery.md in {into}, in {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
