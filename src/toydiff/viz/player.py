@@ -56,7 +56,7 @@ def player_colours(classes: int) -> Carried:
 def _variables(name: str, theme: Theme) -> str:
     colours = {key: getattr(theme, key) for key in ("paper", "ink", "muted", "hairline", "blue", "vermilion")}
     lines = "".join(f" --{key}: {colour};" for key, colour in {**colours, "control": theme.muted}.items())
-    return f':root{"" if name == "light" else f"[data-theme={name}]"} {{ color-scheme: {name};{lines} }}'
+    return f":root{'' if name == 'light' else f'[data-theme={name}]'} {{ color-scheme: {name};{lines} }}"
 
 
 def _read(name: str) -> str:

@@ -64,7 +64,8 @@ def carried_panels(
             orders[k].append(len(reels[k]) - 1)
     out = []
     for panel, reel, order, sheet in zip(panels, reels, orders, tiles, strict=True):
-        carried: Carried = {"title": panel.title, "still": panel.still, "order": order}
+        grey = panel.still or (look.style == "field" and look.colour is None)
+        carried: Carried = {"title": panel.title, "still": grey, "order": order}
         if data.pictorial:
             carried |= {"shots": [_words(shot) for shot in reel], **_sheet(sheet, most / len(panels))}
         else:
@@ -130,6 +131,4 @@ def carried_curves(schedule: Schedule) -> Carried:
     """Return alpha and sigma at 201 times, to six digits."""
     times = np.linspace(0, 1, 201)
     levels = [schedule(t) for t in times.tolist()]
-    return {
-        name: [float(f"{float(getattr(level, name)):.6g}") for level in levels] for name in ("t", "alpha", "sigma")
-    }
+    return {name: [float(f"{float(getattr(level, name)):.6g}") for level in levels] for name in ("t", "alpha", "sigma")}
