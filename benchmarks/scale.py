@@ -17,6 +17,7 @@ import os
 import platform
 import socket
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ from toydiff.data import Shapes
 from toydiff.layers import resolve
 from toydiff.networks import UNet
 from toydiff.networks.cost import parts
-from toydiff.training import Training, fit
+from toydiff.training import Step, Training, fit
 
 SIZES = tuple(2**k for k in (2, 8, 14, 18, 20, 22, 24))
 """Numbers in an all-reduce of float32."""
@@ -184,6 +185,34 @@ def ranks(step: np.ndarray, reduced: list[float]) -> None:
     print(f"\nThe model is {alone / measured - 1:+.0%} off where it was measured, at one rank.")
 
 
+def points() -> None:
+    """Time steps of an MLP on points, one thing changed at a time, in turns with the preset's own."""
+    print("\n## A step of points, by width, depth, batch and number of data\n")
+    print(
+        "The preset swissroll with one thing changed; the ratio is the median of pieces of 64 steps trained in turns.\n"
+    )
+    own, rows = preset("swissroll"), []
+    changes = [f"network.widths={[width] * 4}" for width in (32, 64, 96, 128, 256)]
+    changes += [f"network.widths={[96] * depth}" for depth in (2, 8)]
+    changes += [f"training.batch_size={batch}" for batch in (64, 256, 2048)]
+    changes += [f"data.n={n}" for n in (1000, 100_000, 1_000_000)]
+    for change in changes:
+        run = resolve(configuration_layers("swissroll", None, [change], {})).run
+        paths = [fit(each.build(), each.data, each.training) for each in (run, own)]
+        pieces = [[piece(path) for path in paths] for _ in range(6)][1:]  # the first also loads libraries
+        ratio, mine = (np.median(column) for column in ([a / b for a, b in pieces], [a for a, _ in pieces]))
+        rows.append(f"| {change} | {mine / 64 * 1e3:.2f} | {ratio:.2f} |")
+    table("| changed | ms a step | times the preset |", *rows)
+
+
+def piece(path: Iterator[Step]) -> float:
+    """Return the seconds of one thread that 64 steps take: as many as draws are made for at once."""
+    began = time.process_time()
+    for _ in range(64):
+        next(path)
+    return time.process_time() - began
+
+
 def preset(name: str) -> Run:
     """Return the run of a preset."""
     return resolve(configuration_layers(name, None, [], {})).run
@@ -238,6 +267,7 @@ def main() -> None:
     where = f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores"
     print(f"By `python benchmarks/scale.py` on {where}, torch {torch.__version__}, one thread, on a machine in use.\n")
     step = steps()
+    points()
     ranks(step, between())
     cifar()
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from toydiff import evaluation
 from toydiff.config import Run
 from toydiff.data import Checkerboard, Data, Gaussians, Moons
 from toydiff.data.files import Csv
@@ -103,7 +104,9 @@ def test_draws_are_a_function_of_the_seed_and_pairs_share_noise_and_data() -> No
     assert difference(first[0], same[0]) == (0, (0, 0))
 
 
-def test_floors_are_kept_and_a_damaged_file_of_them_is_made_again(tmp_path: Path) -> None:
+def test_floors_are_kept_and_a_damaged_file_of_them_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = {"draws": 2, "floor_draws": 3, "cache": tmp_path / "floors"}
     before = [score.floor for score in evaluate(load("exact:moons"), 30, **few)]
     (file,) = (tmp_path / "floors").iterdir()
@@ -114,6 +117,9 @@ def test_floors_are_kept_and_a_damaged_file_of_them_is_made_again(tmp_path: Path
     for text in ("", "{}", '{"sliced W2": 3}', "[1]", "\0"):
         file.write_text(text)
         assert [score.floor for score in evaluate(load("exact:moons"), 30, **few)] == before
+    monkeypatch.setattr(evaluation, "ARCHITECTURE", 0)  # of other features they are other floors
+    evaluate(load("exact:moons"), 30, **few)
+    assert len(list((tmp_path / "floors").iterdir())) == 2
     (tmp_path / "file").touch()
     evaluate(load("exact:moons"), 30, **(few | {"cache": tmp_path / "file" / "floors"}))  # no cache is no failure
 

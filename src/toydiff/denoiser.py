@@ -79,6 +79,11 @@ def input_scale(level: Level, sigma_data: float) -> Tensor:
     return torch.hypot(level.alpha * sigma_data, level.sigma)
 
 
+def scaled_score(denoise: Denoise, x: Tensor, level: Level) -> Tensor:
+    """Return sigma ∇ log p(x_t) = (alpha E[x_0 | x_t] − x_t) / sigma, (B, …) like x (Tweedie; Efron 2011)."""
+    return (level.alpha * denoise(x, level) - x) / level.sigma
+
+
 def _coefficient(value: Tensor, x: Tensor) -> Tensor:
     """Cast a float64 coefficient to x's dtype and device; a 0-dim one already combines with any x as it is."""
     return value if value.ndim == 0 else value.to(x)

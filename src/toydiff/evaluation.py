@@ -15,14 +15,14 @@ from toydiff import __version__
 from toydiff.data import Batch, Data
 from toydiff.errors import ConfigurationError, ToydiffError, shown
 from toydiff.files import write_text
+from toydiff.metrics import FEWEST
+from toydiff.metrics.classifier import ARCHITECTURE
 from toydiff.metrics.measures import measures_for
 from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, copying_sd, remark
 from toydiff.runs import Loaded
 from toydiff.runs.loaded import BATCH
 from toydiff.training import streams
 
-FEWEST = 20
-"""Real data that it takes to measure by."""
 DRAWS, FLOOR_DRAWS = 5, 20
 """Draws of samples that an interval comes from, and pairs of real draws that a floor comes from."""
 STEPS = 50
@@ -141,6 +141,16 @@ def enough(data: Data, n: int, label: int | None = None) -> int:
     return there
 
 
+def check_followed(data: Data) -> None:
+    """Raise ConfigurationError if there are too few data to measure a run by while it trains (`track`)."""
+    try:
+        enough(data, FEWEST)
+    except ToydiffError as error:
+        raise ConfigurationError(
+            f"record.evaluate_every: {error.message}", f"{error.hint} Or set it to none."
+        ) from error
+
+
 def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None, *, trained: bool = False) -> Batch:
     """Return n held-out data, of one class if a label is given: a function of (seed, stream, k).
 
@@ -193,7 +203,7 @@ def floors_of(
     depend on.
     """
     names = [name for name in measures.meanings if name not in measures.missing]
-    key = [__version__, torch.__version__, data.model_dump(mode="json"), names, n, seed, draws, label]
+    key = [__version__, torch.__version__, ARCHITECTURE, data.model_dump(mode="json"), names, n, seed, draws, label]
     path = cache and cache / f"{sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
     if path is not None and (kept := _read(path, names)) is not None:
         return kept

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from toydiff.errors import ToydiffError, shown
 from toydiff.guards import read_bytes
@@ -36,18 +38,33 @@ def decode_picture(
     Raises ToydiffError naming the file for any other format, damage, more than `pixels`, and an animation unless its
     `first` frame is asked for.
     """
+    with _opened(content, name, pixels) as picture:
+        # A camera's MPO has a thumbnail behind the picture: that is no film.
+        if not first and picture.format != "MPO" and getattr(picture, "is_animated", False):
+            raise ToydiffError(f"{name} holds more than one frame", "Give a picture of one frame.")
+        picture.load()
+        return _array(_eight_bits(ImageOps.exif_transpose(picture)), channels)
+
+
+def read_text(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the text chunks of a PNG file that stand before its pixels, which are not decoded. Raises ToydiffError."""
+    with _opened(read_bytes(path, MOST_BYTES), shown(path), MOST_PIXELS, ("PNG",)) as picture:
+        return {str(key): str(value) for key, value in picture.info.items() if isinstance(value, str)}
+
+
+@contextmanager
+def _opened(
+    content: bytes, name: str, pixels: int, formats: tuple[str, ...] = FORMATS
+) -> Iterator[ImageFile.ImageFile]:
+    """Yield a picture whose header is believed; whatever goes wrong in the block is a ToydiffError naming the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, which nobody reads
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(content), formats=FORMATS) as picture:
+            with Image.open(BytesIO(content), formats=formats) as picture:
                 if picture.width * picture.height > pixels:
                     raise Image.DecompressionBombError
-                # A camera's MPO has a thumbnail behind the picture: that is no film.
-                if not first and picture.format != "MPO" and getattr(picture, "is_animated", False):
-                    raise ToydiffError(f"{name} holds more than one frame", "Give a picture of one frame.")
-                picture.load()
-                return _array(_eight_bits(ImageOps.exif_transpose(picture)), channels)
+                yield picture
     except ToydiffError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -55,7 +72,7 @@ def decode_picture(
     except Exception as error:  # decoders meet hostile bytes in many ways; all of them mean the same
         if "truncated" in str(error).lower() or isinstance(error, EOFError):
             raise ToydiffError(f"{name} is cut off: it is not a whole picture", "Copy or download it again.") from error
-        raise ToydiffError(f"{name} is not a picture that can be read", f"Known: {', '.join(FORMATS)}.") from error
+        raise ToydiffError(f"{name} is not a picture that can be read", f"Known: {', '.join(formats)}.") from error
 
 
 def _eight_bits(picture: Any) -> Any:

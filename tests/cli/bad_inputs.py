@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from toydiff import checkpoint as checkpoints
 from toydiff.names import DATA_KINDS, EXAMPLES, FILE_KINDS, preset_names
@@ -67,6 +68,14 @@ def flipped(data: bytes) -> bytes:
 def picture(width: int, height: int) -> bytes:
     file = BytesIO()
     Image.new("L", (width, height), 200).save(file, "PNG")
+    return file.getvalue()
+
+
+def told(key: str, value: str, packed: bool = False) -> bytes:
+    """Return a picture with a text chunk."""
+    file, chunks = BytesIO(), PngInfo()
+    chunks.add_text(key, value, zip=packed)
+    Image.new("L", (8, 8), 200).save(file, "PNG", pnginfo=chunks)
     return file.getvalue()
 
 
@@ -171,6 +180,8 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "bomb.png": lambda good: picture(32, 32).replace(struct.pack(">II", 32, 32), struct.pack(">II", 60000, 60000)),
     "cut.png": lambda good: picture(32, 32)[:60],
     "text.png": lambda good: b"dear reader, this is no picture\n",
+    "zbomb.png": lambda good: told("toydiff", "x" * (2 << 20), packed=True),
+    "stranger.png": lambda good: told("Software", "\x1b[31mMatplotlib"),
     "points.csv": lambda good: b"x1,x2,label\n0.5,0.25,1\n1,0,0\n",
     "point.csv": lambda good: b"0.5,0.25\n",
     "ragged.csv": lambda good: b"1,2\n3\n",
@@ -185,6 +196,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "broken.pt": broken,
     "classifier.pt": lambda good: changed(good, header=lambda header: {"kind": "classifier", "accuracy": 0.99}),
     "album.npz": lambda good: album(300),
+    "few.npz": lambda good: album(100),
     "no.toml": lambda good: b"steps = = 3\n",
     "binary.toml": lambda good: bytes(range(256)),
     "brackets.toml": lambda good: b"a = " + b"[" * 5000,
@@ -201,8 +213,8 @@ def make(fixture: str, here: Path, trained: Path) -> None:
     """Make everything a row's fixture names."""
     good = (trained / "runs" / "tiny" / "best.pt").read_bytes()
     for name in fixture.split():
-        if name == "pipe":
-            os.mkfifo(here / "pipe")
+        if name in ("pipe", "pipe.png"):
+            os.mkfifo(here / name)
         elif name == "run":
             shutil.copytree(trained / "runs", here / "runs")
         else:
@@ -447,29 +459,48 @@ NAMES = [
     Row("sample 'a\0b'", "", 2, r"`a\x00b` is neither"),
     Row("inspect", "", 2, "which one?"),
     Row("inspect sampler", "", 2, "`sampler` is neither | Did you mean `samplers`?"),
+    Row("inspect moons --schedule --model", "", 2, "--schedule and --model each do one thing with one model | one of"),
+    Row("inspect samplers --model", "", 2, "--model does one thing with one model, and `samplers` is a list"),
+    Row("inspect samplers --schedule", "", 2, "--schedule does one thing with one model, and `samplers` is a list"),
+    Row("inspect samplers --doctor", "", 2, "--doctor does one thing with one model, and `samplers` is a list"),
+    Row("inspect moons --doctor --schedule", "", 2, "--schedule and --doctor each do one thing"),
+    Row("inspect tiny --doctor --verify", "run", 2, "--verify and --doctor each do one thing"),
+    Row("inspect tiny --html --summary --arrows", "run", 2, "--arrows, --summary and --html each do one thing"),
+    Row("inspect samplers --html", "", 2, "--html does one thing with one model, and `samplers` is a list"),
     Row(
-        "inspect moons --schedule --model",
-        "",
-        2,
-        "--schedule, --model, --doctor, --verify, --summary, --html and --export | Give one of them",
+        "inspect small.png --model", "small.png", 2, "--model does one thing with one model, and `small.png` is a pict"
     ),
+    Row("inspect small.png", "small.png", 1, "small.png does not say how it was made | toydiff sample"),
+    Row("inspect text.png", "text.png", 1, "text.png is not a picture that can be read"),
+    Row("inspect bomb.png", "bomb.png", 1, "bomb.png is not a picture that can be read"),
+    Row("inspect zbomb.png", "zbomb.png", 1, "zbomb.png is not a picture that can be read"),
+    Row("inspect stranger.png", "stranger.png", 1, "stranger.png does not say how it was made"),
+    Row("inspect pipe.png", "pipe.png", 1, "pipe.png is a pipe, not a file"),
+    Row("inspect none.png", "", 1, "none.png is not there"),
+    Row("inspect moons --arrows", "", 2, "`moons` has no results | Train it first: toydiff train moons"),
+    Row("inspect exact:moons --arrows", "", 2, "`exact:moons` has no results"),
+    Row("inspect tiny --arrows --at fast", "run", 2, "`--at fast` is not from 1 to 6 noise levels | --at 0.2,0.5,0.9"),
+    Row("inspect tiny --arrows --at ''", "run", 2, "`--at ` is not from 1 to 6 noise levels"),
+    Row("inspect tiny --arrows --at nan", "run", 2, "`--at nan` is not"),
+    Row("inspect tiny --arrows --at -1", "run", 2, "`--at -1` is not from 1 to 6 noise levels"),
+    Row("inspect tiny --arrows --at 1,2,3,4,5,6,7", "run", 2, "is not from 1 to 6 noise levels"),
+    Row("inspect tiny --arrows --at 7", "run", 2, "--at 7: the sigma of this schedule goes from 0 to 1"),
+    Row("inspect tiny --at 0.5", "run", 2, "--at says something of --arrows alone | Add --arrows"),
+    Row("inspect tiny --steps 5", "run", 2, "--steps says something of --schedule alone | Add --schedule"),
+    Row("inspect tiny --summary --sampler ddim", "run", 2, "--sampler says something of --schedule alone"),
+    Row("inspect tiny --schedule --sampler dimm", "run", 2, "unknown kind `dimm`. Did you mean `ddim`?"),
+    Row("inspect tiny --schedule --steps 0", "run", 2, "sampling.steps = 0"),
+    Row("inspect tiny --schedule --spacing even", "run", 2, "unknown spacing `even`"),
+    Row("inspect swissroll-ddpm100-quick --schedule --steps 11", "", 2, "11 steps on a schedule that has 10"),
+    Row("inspect tiny --loss-by-t -o taken.png", "run taken.png", 2, "taken.png exists"),
+    Row("inspect tiny --loss-by-t -o x.npz", "run", 2, "x.npz: unknown format `npz`"),
+    Row("inspect moons --loss-by-t", "", 2, "`moons` has no results"),
+    Row("inspect tiny --against plainn", "run", 2, "`plainn` is neither | Did you mean `plain`?"),
+    Row("inspect tiny --against none.pt", "run", 1, "none.pt is not there"),
+    Row("inspect tiny --against text.pt", "run text.pt", 1, "text.pt"),
     Row(
-        "inspect samplers --model",
-        "",
-        2,
-        "--summary, --html and --export each do one thing with one model | a NAME",
+        "inspect tiny --against exact:moons", "run", 2, "--against takes a run, and `exact:moons` is the exact denoiser"
     ),
-    Row(
-        "inspect samplers --schedule",
-        "",
-        2,
-        "--summary, --html and --export each do one thing with one model | a NAME",
-    ),
-    Row("inspect samplers --doctor", "", 2, "--schedule, --model, --doctor, --verify, --summary, --html and --export"),
-    Row("inspect moons --doctor --schedule", "", 2, "--schedule, --model, --doctor, --verify, --summary, --html and"),
-    Row("inspect tiny --doctor --verify", "run", 2, "--schedule, --model, --doctor, --verify, --summary, --html and"),
-    Row("inspect tiny --html --summary", "run", 2, "--schedule, --model, --doctor, --verify, --summary, --html and"),
-    Row("inspect samplers --html", "", 2, "--summary, --html and --export each do one thing with one model"),
     Row("inspect moons --summary", "", 2, "`moons` has no results | Train it first: toydiff train moons"),
     Row("inspect preset:moons --html", "", 2, "has no results | Train it first: toydiff train moons"),
     Row("inspect exact:moons --html", "", 2, "`exact:moons` has no results | Give a run, or a checkpoint."),
@@ -821,6 +852,12 @@ EVALUATING = [
     ),
     Row("evaluate classifier.pt", "classifier.pt", 1, "classifier.pt"),
     Row("train moons --set record.evaluate_every=0", "", 2, "record.evaluate_every = 0"),
+    Row(
+        "train --data npz:few.npz --set record.evaluate_every=5",
+        "few.npz",
+        2,
+        "record.evaluate_every: 10 held-out images are too few to measure by | It takes 20 | set it to none",
+    ),
 ]
 
 X = "sample tiny -o x.png"
@@ -854,7 +891,8 @@ EDITING = [
     Row("sample plain -o x.npz --shard '1/\x1b[2J'", "run", 2, r"`--shard 1/\x1b[2J` is no shard"),
     Row("sample plain -o x.npz --shard 1/2 --merge", "run", 2, "--shard makes chunks and --merge puts them together"),
     Row("sample plain --shard 1/2", "run", 2, "--shard has to know which file it is about | -o samples.npz"),
-    Row("sample plain -o x.png --shard 1/2 --show-process", "run", 2, "--show-process shows more than samples"),
+    Row("sample plain -o x.png --shard 1/2 --show-process", "run", 2, "--show-process shows more than a chunk"),
+    Row("sample plain -o x.npz --shard 1/2 --preview", "run", 2, "--preview shows more than a chunk | Leave it out"),
     Row("sample plain -o taken.npz --merge", "run taken.npz", 2, "taken.npz exists; nothing is overwritten silently"),
     Row("sample plain -o x.npz --merge", "run", 1, "-1-of-1.npz is missing: 1 of 1 chunks | --shard 1/1"),
     Row("sample plain -o none/x.npz --shard 1/2", "run", 1, "cannot write none/x.npz | does not exist"),
@@ -922,8 +960,8 @@ EDITING = [
 EXCHANGE = [
     Row("inspect tiny --export x.zip", "run", 2, "--export x.zip: unknown format | something.safetensors"),
     Row("inspect tiny --export none/x.safetensors", "run", 1, "cannot write none/x.safetensors | does not exist"),
-    Row("inspect tiny --export x.safetensors --verify", "run", 2, "--html and --export each do one thing"),
-    Row("inspect samplers --verify", "", 2, "--html and --export each do one thing"),
+    Row("inspect tiny --export x.safetensors --verify", "run", 2, "--verify and --export each do one thing"),
+    Row("inspect samplers --verify", "", 2, "--verify does one thing with one model, and `samplers` is"),
     Row("inspect exact:moons --verify", "", 2, "`exact:moons` is no checkpoint"),
     Row("inspect none.safetensors --verify", "", 1, "none.safetensors is not there"),
     Row("sample none.safetensors -o x.png", "", 1, "none.safetensors is not there"),

@@ -188,7 +188,7 @@ def test_the_score_field_is_that_of_the_density(here: Path) -> None:
     at = (torch.from_numpy(grid(limits)).float() - loaded.shift) / loaded.scale
     for shot in panel.shots:
         pull = shot.level.sigma * exact.score(at, shot.level)  # type: ignore[union-attr]
-        arrow = torch.as_tensor(shot.x0)
+        arrow = torch.as_tensor(shot.x0).float()
         cell = (limits[1] - limits[0]) / 24
         torch.testing.assert_close(arrow.norm(dim=1), (pull.norm(dim=1) / 2).tanh() * cell, atol=1e-4, rtol=1e-3)
         far = pull.norm(dim=1) > 0.1

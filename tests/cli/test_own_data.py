@@ -69,6 +69,17 @@ def test_a_model_of_a_file_samples_without_it(files: Path, toydiff: Toydiff) -> 
     assert toydiff("inspect", "mine").exit_code == 0
 
 
+@pytest.mark.parametrize(("shape", "recipe"), [((30, 2), "moons"), ((30, 8, 8), "mnist")])
+def test_an_npz_gets_the_recipe_of_what_it_holds(
+    shape: tuple[int, ...], recipe: str, here: Path, toydiff: Toydiff
+) -> None:
+    np.savez("a.npz", y=np.arange(30) % 2, x=np.random.default_rng(0).random(shape))
+    done = toydiff("train", "--data", "npz:a.npz", "--dry-run")
+    assert f"npz:a.npz, by the recipe of {recipe}" in done.stderr
+    network = json.loads(toydiff("train", "--data", "npz:a.npz", "--print-config", "--json").stdout)["network"]
+    assert network["kind"] == {"moons": "mlp", "mnist": "unet"}[recipe]
+
+
 def test_a_run_is_called_after_its_file_and_changed_data_are_noticed(files: Path, toydiff: Toydiff) -> None:
     toydiff("train", "--data", "csv:iris.csv", "--steps", "10", *TINY)
     (run,) = Path("runs").iterdir()

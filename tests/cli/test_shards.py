@@ -87,7 +87,9 @@ def test_killed_and_repeated(whole: bytes, toydiff: Toydiff, monkeypatch: pytest
     done = toydiff(*WORDS, "--shard", "1/1")
     assert "shard 1/1: 4 of 6 chunks made, 2 were there" in done.stdout
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert len(list(Path("out.npz.shards").glob(".toydiff-*"))) == 1
     toydiff(*WORDS, "--merge")
+    assert not list(Path("out.npz.shards").glob(".toydiff-*"))
     assert Path("out.npz").read_bytes() == whole
 
 

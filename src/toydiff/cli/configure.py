@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toydiff.errors import ConfigurationError, did_you_mean
-from toydiff.guards import read_toml
+from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
+from toydiff.guards import Npz, read_toml
 from toydiff.names import Source, preset_names, preset_path
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ FLAGS = {
     "accumulate": "training.accumulate",
 }
 RECIPES = {"npz": "mnist", "folder": "mnist", "shapes": "shapes32"}
-"""The preset whose recipe serves data of a kind that has none of its own name; other kinds: moons."""
+"""The preset whose recipe serves data of a kind that has none of its own name; other kinds, and points: moons."""
+MOST_BYTES = 4 << 30
 
 
 def which_preset(
@@ -39,10 +41,22 @@ def which_preset(
     if preset is not None:
         preset_path(preset)
     elif data is not None and config is None:
-        return data.kind if data.kind in preset_names() else RECIPES.get(data.kind, "moons")
+        return _recipe(data)
     elif config is None:
         raise ConfigurationError("which preset?", f"{did_you_mean('', preset_names())} Or give --config FILE.")
     return preset
+
+
+def _recipe(data: Source) -> str:
+    """Return the preset whose recipe serves such data, by their kind; by their shape, where a kind has both."""
+    if data.kind in preset_names():
+        return data.kind
+    if data.kind == "npz" and data.path is not None:
+        with suppress(ToydiffError):  # what is wrong with it is said when it is read in earnest
+            arrays = Npz(data.path, MOST_BYTES)
+            if all(arrays[name].ndim < 3 for name in arrays):
+                return "moons"
+    return RECIPES.get(data.kind, "moons")
 
 
 def configuration_layers(

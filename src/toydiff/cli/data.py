@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from toydiff.cli.fetch import fetch, verify
 from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output, free_name
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
+from toydiff.cli.terminal import PreviewOption, in_terminal
 from toydiff.errors import ConfigurationError
 from toydiff.files import check_writable, refuse_existing, shown
 from toydiff.names import DATA_KINDS, data_source, preset_names
@@ -45,7 +47,7 @@ IN_A_ROW, MOST_CLASSES = 10, 20
 @options.guarded
 def list_(as_json: options.Json = False, debug: options.Debug = False) -> None:
     """List the data sets."""
-    from toydiff.cli.inspect import show_noun
+    from toydiff.cli.description import show_noun
 
     show_noun("datasets", Talk(json=as_json))
 
@@ -58,6 +60,7 @@ def show(
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
     forward: Annotated[bool, typer.Option("--forward", help="The data beside themselves at growing noise.")] = False,
     sets: options.Set = None,
+    preview: PreviewOption = False,
     theme: ThemeOption = None,
     size: SizeOption = None,
     dpi: DpiOption = None,
@@ -85,24 +88,23 @@ def show(
         )
     from toydiff.training import streams
     from toydiff.viz.overview import data_picture, forward_picture
-    from toydiff.viz.png import save_picture
-    from toydiff.viz.style import themed
 
     generator = streams.generator(seed, "data")
     batch = row_a_class(data, generator) if by_class else data.draw(n, generator)
     n = len(batch.x)
-    with themed(paper):
-        if forward:
-            import torch
+    if forward:
+        import torch
 
-            x0 = (batch.x - data.shift) / data.scale
-            eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
-            levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
-            x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
-            picture = forward_picture(data, run.schedule, levels, x_t, batch.label)
-        else:
-            picture = data_picture(data, batch)
-        save_picture(out, picture, {"toydiff": f"data {data.kind}, seed {seed}"}, size, dpi)
+        x0 = (batch.x - data.shift) / data.scale
+        eps = streams.normal(data.shape, seed=seed, stream="forward", index=torch.arange(n))
+        levels = [run.schedule(t) for t in torch.linspace(0, 1, PANELS, dtype=torch.float64)]
+        x_t = [(level.alpha * x0 + level.sigma * eps) * data.scale + data.shift for level in levels]
+        picture = partial(forward_picture, data, run.schedule, levels, x_t, batch.label)
+    else:
+        picture = partial(data_picture, data, batch)
+    paper.draw(picture, data=data.name, seeds=str(seed))
+    if preview:
+        in_terminal(talk, data, [(f"{data.name}: {n:,} {data.word}", batch)])
     talk.result(
         f"{shown(out)}: {n:,} {data.word} of {data.name}",
         {"output": str(out), "n": n, "data": data.model_dump(mode="json")},

@@ -17,13 +17,14 @@ from toydiff.cli.scores import as_dict, compared, differences, scores_table
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
+from toydiff.metrics import FEWEST
 from toydiff.names import find, runs_dir
 from toydiff.published import data_dir
 
 if TYPE_CHECKING:
     from toydiff.runs import Loaded
 
-FEWEST, MOST = 20, 20_000  # known without importing torch
+MOST = 20_000
 
 
 @options.guarded

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from toydiff.cli.sampling import described
-from toydiff.denoiser import Denoise
+from toydiff.denoiser import Denoise, scaled_score
 from toydiff.editing import Edit
-from toydiff.errors import ToydiffError
 from toydiff.oracle import ExactDenoiser
 from toydiff.samplers import Frame
 from toydiff.training import streams
 from toydiff.viz.frames import Panel, film_limits
-from toydiff.viz.moving import FIELD, Shot, grid
+from toydiff.viz.moving import FIELD, Shot, grid, squashed
 from toydiff.viz.process import level_caption
 
 if TYPE_CHECKING:
@@ -183,21 +182,15 @@ def score(loaded: Loaded, cast: Cast, frames: int) -> list[Panel]:
     def shots(denoise: Denoise) -> Iterator[Shot]:
         for level in levels:
             with torch.no_grad():
-                pull = (level.alpha * denoise(x.to(loaded.device), level).cpu() - x) / level.sigma
-            size = pull.norm(dim=1, keepdim=True)
-            arrow = pull / size.clamp(min=1e-12) * torch.tanh(size / 2) * cell
+                pull = scaled_score(denoise, x.to(loaded.device), level)
             noisy = loaded.to_data(level.alpha * model_x0 + level.sigma * eps)
-            yield Shot(noisy, level_caption(level), arrow, level)
+            yield Shot(noisy, level_caption(level), squashed(pull, cell), level)
 
     options = {key: value for key, value in cast.options.items() if key != "device"}
     own = shots(loaded.denoise(None if label is None else label.to(loaded.device), **options))
     if isinstance(loaded.denoiser, ExactDenoiser):
         return [Panel("", own)]
-    try:
-        exact = loaded.data.exact().affine(loaded.shift, loaded.scale)
-    except ToydiffError:
-        exact = None
-    if exact is None or options.get("guidance", 1) != 1:
+    if (exact := loaded.exact) is None or options.get("guidance", 1) != 1:
         return [Panel("", own)]
     return [Panel("learned", own), Panel("exact", shots(partial(exact, label=label)))]
 

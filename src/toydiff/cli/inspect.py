@@ -1,4 +1,4 @@
-"""toydiff inspect: what a run, checkpoint or preset is; and the nouns, what there is to name."""
+"""toydiff inspect: what a run, checkpoint, preset or picture is; and the nouns, what there is to name."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import options
+from toydiff.cli import against as comparing
+from toydiff.cli import arrows as pointing
+from toydiff.cli import levels as weighing
+from toydiff.cli import options, pictured, scheduled
 from toydiff.cli import summary as results
 from toydiff.cli import verify as verifying
-from toydiff.cli.configure import configuration_layers, to_toml
+from toydiff.cli.configure import configuration_layers
+from toydiff.cli.description import describe, network_text, show_noun, text_of
 from toydiff.cli.doctor import examine, examine_untrained
-from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing, check_theme
-from toydiff.cli.nouns import NOUNS, entries
+from toydiff.cli.drawing import PICTURES, DpiOption, Paper, SizeOption, ThemeOption, check_drawing, check_theme
+from toydiff.cli.nouns import NOUNS
 from toydiff.cli.sample import choose_output
-from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import data_source, find, preset_names, run_folders, runs_dir
+from toydiff.names import Found, data_source, find, preset_names, run_folders, runs_dir
 
 if TYPE_CHECKING:
-    from toydiff.config import Run
+    pass
+
+DRAWN = ("--schedule", "--summary", "--arrows", "--loss-by-t", "--against")
+"""What draws a picture."""
 
 
 @options.guarded
@@ -31,12 +37,28 @@ def inspect(
     name: Annotated[
         str | None,
         typer.Argument(
-            help=f"A run, checkpoint or preset; or one of: {', '.join(NOUNS)}.", autocompletion=options.complete_name
+            help=f"A run, checkpoint, preset or picture.png; or one of: {', '.join(NOUNS)}.",
+            autocompletion=options.complete_name,
         ),
     ] = None,
     checkpoint: options.Checkpoint = None,
-    schedule: Annotated[bool, typer.Option("--schedule", help="Draw the schedule: alpha, sigma, log-SNR.")] = False,
-    model: Annotated[bool, typer.Option("--model", help="Only the network, layer by layer.")] = False,
+    schedule: Annotated[
+        bool, typer.Option("--schedule", help="Draw alpha, sigma, ᾱ, β and log-SNR, and list the sampling grid.")
+    ] = False,
+    sampler: options.SamplerOption = None,
+    steps: options.Steps = None,
+    spacing: options.Spacing = None,
+    model: Annotated[
+        bool, typer.Option("--model", help="Only the network, layer by layer, and how far it sees.")
+    ] = False,
+    arrows: Annotated[
+        bool, typer.Option("--arrows", help="Draw one-step denoising of points, and the score, beside the exact ones.")
+    ] = False,
+    at: pointing.AtOption = None,
+    loss_by_t: Annotated[
+        bool, typer.Option("--loss-by-t", help="Draw the loss by noise level, beside that of the exact denoiser.")
+    ] = False,
+    against: comparing.AgainstOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check a file, or all of a run: hash, structure, shapes; exit 0 or 1.")
     ] = False,
@@ -67,51 +89,39 @@ def inspect(
     """Explain a run, a checkpoint or a preset: toydiff inspect swissroll. Or list: toydiff inspect samplers"""
     talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json)
     wanted = options.one_name(name, checkpoint)
-    drawn = schedule or summary
-    if output is not None and not (drawn or html):
-        raise ConfigurationError(
-            "-o is where the picture of --schedule or --summary goes, or the page of --html", "Add --schedule, say."
-        )
-    if (not drawn and (size, dpi) != (None, None)) or (not (drawn or html) and theme is not None):
-        raise ConfigurationError(
-            "--theme, --size and --dpi are for the pictures of --schedule and --summary", "Add --schedule, say."
-        )
-    one = [schedule, model, verify, doctor, summary, html, export is not None].count(True)
-    if one > 1 or (wanted in NOUNS and one):
-        raise ConfigurationError(
-            "--schedule, --model, --doctor, --verify, --summary, --html and --export each do one thing with one model",
-            "Give one of them, and a NAME.",
-        )
+    views = {
+        "--schedule": schedule, "--model": model, "--arrows": arrows, "--loss-by-t": loss_by_t, "--against": against,
+        "--verify": verify, "--doctor": doctor, "--summary": summary, "--html": html, "--export": export,
+    }  # fmt: skip
+    asked = [option for option, given in views.items() if given not in (None, False)]
+    of_grid = {"--sampler": sampler, "--steps": steps, "--spacing": spacing}
+    check_words(wanted, asked, output, {"--theme": theme, "--size": size, "--dpi": dpi}, of_grid, at)
     if export is not None:
         verifying.check_export(export)
     if wanted in NOUNS:
         return show_noun(wanted, talk)
-    where, header, run = runs_dir(runs), {}, None
-    out, paper = None, "light"
-    if drawn:
-        what = "schedule" if schedule else "summary"
-        out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-{what}", PICTURES)
-        paper = check_drawing(out, theme, size, dpi)
-        refuse_existing(out)
-        check_writable(out)
-    preset = wanted.removeprefix("preset:")
-    try:
-        found = find(wanted, where)
-    except ToydiffError as error:
-        if preset not in preset_names():
-            if isinstance(error, ConfigurationError) and ":" not in wanted:
-                known = [*NOUNS, *preset_names(), *(run.name for run in run_folders(where))]
-                raise ConfigurationError(error.message, did_you_mean(wanted, known)) from error
-            raise
-        found = None  # a preset nobody has trained yet: its configuration is all there is
+    if pictured.is_picture(wanted):
+        return pictured.read_back(wanted, talk)
+    sigmas = pointing.parse_at(at)
+    where, header, paper = runs_dir(runs), {}, None
+    other = None if against is None else comparing.other(against, where)
+    if asked and asked[0] in DRAWN:
+        paper = drawn_on(wanted, asked[0].removeprefix("--"), output, theme, size, dpi)
+    found, preset = found_or_preset(wanted, where)
 
-    if summary or html:
+    if summary or html or arrows or loss_by_t or against is not None:
         found = results.needs_checkpoint(found, wanted)
         talk.note(found.why)
-        if out is not None:
-            return results.draw_summary(found, out, paper, size, dpi, talk)
-        paper = check_theme(theme)
-        return results.write_report(found, results.check_report(output, found), paper, talk)
+        if paper is None:
+            page_theme = check_theme(theme)
+            return results.write_report(found, results.check_report(output, found), page_theme, talk)
+        if other is not None:
+            return comparing.compare(found, other, paper, talk)
+        if arrows:
+            return pointing.draw_arrows(found, sigmas, paper, talk)
+        if loss_by_t:
+            return weighing.draw_losses(found, paper, talk)
+        return results.draw_summary(found, paper, talk)
 
     if verify or export is not None:
         if found is None or found.kind != "checkpoint":
@@ -131,12 +141,7 @@ def inspect(
         if doctor:
             return examine_untrained(preset, run, talk)
     elif found.kind in ("exact", "data"):
-        source = data_source(found.value, counted=found.kind == "exact")
-        data = source.kind if source.path is None else shlex.quote(shown(f"{source.kind}:{source.path}"))
-        raise ConfigurationError(
-            f"`{shown(wanted)}` is {found.why}: there is no network to inspect",
-            f"Look at it with: toydiff data stats {data}, toydiff data show {data}",
-        )
+        refuse_data(found, wanted)
     else:
         talk.note(found.why)
         if doctor:
@@ -146,101 +151,78 @@ def inspect(
         content, path = read(found.path, talk.warn)
         header = {**content.header, "sha256": content.digest, "path": str(path)}
         run = run_of(content.header, path)
+    if paper is not None:
+        return scheduled.draw_schedule(run, paper, talk, sampler, steps, spacing)
     facts = {"checkpoint": {k: v for k, v in header.items() if k != "config"}, **describe(run)}
-    if out is not None:
-        from toydiff.viz.curves import schedule_plot
-        from toydiff.viz.png import save_picture
-        from toydiff.viz.style import themed
-
-        with themed(paper):
-            picture = schedule_plot(run.schedule, run.levels()[:-1], f"{run.schedule.kind} schedule")
-            save_picture(out, picture, {"toydiff": wanted}, size, dpi)
-        talk.result(f"{shown(out)}: {facts['schedule']['words']}", {"output": str(out), **facts["schedule"]})
-        return
-    show = facts["network"] if model else facts
-    talk.result(_network_text(facts) if model else _text(run, facts), show)
+    talk.result(network_text(facts) if model else text_of(run, facts), facts["network"] if model else facts)
 
 
-def describe(run: Run) -> dict[str, Any]:
-    """Return what a configuration means: network, schedule, data, sampling."""
-    from toydiff.networks.cost import parts
-    from toydiff.viz.curves import schedule_summary
+def check_words(
+    wanted: str,
+    asked: list[str],
+    output: Path | None,
+    drawing: dict[str, Any],
+    grid: dict[str, Any],
+    at: str | None,
+) -> None:
+    """Raise ConfigurationError for options that do not go together, or would do nothing."""
+    if len(asked) > 1:
+        raise ConfigurationError(
+            f"{', '.join(asked[:-1])} and {asked[-1]} each do one thing with one model", "Give one of them, and a NAME."
+        )
+    if asked and (wanted in NOUNS or pictured.is_picture(wanted)):
+        what = "a list" if wanted in NOUNS else "a picture"
+        raise ConfigurationError(
+            f"{asked[0]} does one thing with one model, and `{shown(wanted)}` is {what}",
+            "Give another NAME, or no option.",
+        )
+    view = asked[0] if asked else ""
+    names = f"{', '.join(DRAWN[:-1])} and {DRAWN[-1]}"
+    if output is not None and view not in (*DRAWN, "--html"):
+        raise ConfigurationError(
+            f"-o is where the picture of {names} goes, or the page of --html", "Add --schedule, say."
+        )
+    idle = [option for option, given in drawing.items() if given is not None]
+    if idle and view not in DRAWN and (view != "--html" or idle != ["--theme"]):
+        raise ConfigurationError(f"--theme, --size and --dpi are for the pictures of {names}", "Add --schedule, say.")
+    for option, view_of, given in (
+        *((option, "--schedule", given) for option, given in grid.items()),
+        ("--at", "--arrows", at),
+    ):
+        if given is not None and view != view_of:
+            raise ConfigurationError(f"{option} says something of {view_of} alone", f"Add {view_of}, or leave it out.")
 
-    end = run.schedule(1.0)
-    layers = parts(run.build("meta").network, run.data.shape)
-    return {
-        "config": run.model_dump(mode="json"),
-        "network": {
-            "kind": run.network.kind,
-            "input": list(run.data.shape),
-            "layers": [layer._asdict() for layer in layers],
-            "parameters": sum(layer.parameters for layer in layers),
-            "macs": sum(layer.macs for layer in layers),
-        },
-        "schedule": {
-            "kind": run.schedule.kind,
-            "alpha_bar_T": float(end.alpha**2),
-            "terminal_snr": float(end.snr),
-            "terminal_snr_of_data": float(end.snr) * run.sigma_data**2,
-            "words": schedule_summary(run.schedule),
-        },
-        "steps": run.total_steps,
-    }
+
+def drawn_on(
+    wanted: str, what: str, output: Path | None, theme: str | None, size: int | None, dpi: int | None
+) -> Paper:
+    """Return where the picture goes, which is not there yet, and how it is drawn."""
+    out = choose_output(output, None, f"{Path(wanted).stem.replace(':', '-')}-{what}", PICTURES)
+    paper = check_drawing(out, theme, size, dpi)
+    refuse_existing(out)
+    check_writable(out)
+    return paper
 
 
-def _network_text(facts: dict[str, Any]) -> str:
-    network = facts["network"]
-    rows = [
-        (row["name"], row["kind"], " × ".join(map(str, row["shape"])), f"{row['parameters']:,}", _count(row["macs"]))
-        for row in network["layers"]
-    ]
-    rows.append(
-        ("in all", f"{network['kind']}, for one sample", "", f"{network['parameters']:,}", _count(network["macs"]))
+def found_or_preset(wanted: str, where: Path) -> tuple[Found | None, str]:
+    """Return what a NAME means and, for a preset nobody has trained, None and the preset's name."""
+    preset = wanted.removeprefix("preset:")
+    try:
+        return find(wanted, where), preset
+    except ToydiffError as error:
+        if preset in preset_names():
+            return None, preset  # its configuration is all there is
+        if isinstance(error, ConfigurationError) and ":" not in wanted:
+            known = [*NOUNS, *preset_names(), *(run.name for run in run_folders(where))]
+            raise ConfigurationError(error.message, did_you_mean(wanted, known)) from error
+        raise
+
+
+def refuse_data(found: Found, wanted: str) -> None:
+    """Raise ConfigurationError: a data set has no network."""
+    source = data_source(found.value, counted=found.kind == "exact")
+    data = source.kind if source.path is None else shlex.quote(shown(f"{source.kind}:{source.path}"))
+    raise ConfigurationError(
+        f"`{shown(wanted)}` is {found.why}: there is no network to inspect",
+        f"Look at it with: toydiff data stats {data}, toydiff data show {data}",
     )
-    return table(("layer", "kind", "output", "parameters", "multiply–accumulates"), rows)
-
-
-def _count(number: int) -> str:
-    """Return a count for people: 256, 16.4 k, 20.9 M, 1.35 G."""
-    size, unit = float(number), ""
-    for larger in ("k", "M", "G", "T"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}".rstrip()
-
-
-def _text(run: Run, facts: dict[str, Any]) -> str:
-    parts = []
-    if header := facts["checkpoint"]:
-        best, environment = header.get("best") or {}, header.get("environment") or {}
-        rows = [
-            ("path", shown(header["path"])),
-            ("run", shown(header.get("name", ""))),
-            ("preset", shown(header.get("preset") or "none")),
-            ("step", f"{header['step']:,} of {header['total']:,}"),
-            ("best validation", f"{best['loss']:.5f} at step {best['step']:,}" if best else "none yet"),
-            ("made with", shown(", ".join(f"{k} {v}" for k, v in environment.items()))),
-            ("sha256", header["sha256"]),
-        ]
-        parts.append(table(("checkpoint", ""), rows))
-    parts.append(_network_text(facts))
-    parts.append(f"schedule: {facts['schedule']['kind']}; {facts['schedule']['words']}")
-    return "\n\n".join([*parts, to_toml(run).rstrip()])
-
-
-def show_noun(noun: str, talk: Talk) -> None:
-    """List everything of a kind."""
-    rows = entries(noun)
-    headings = ["name", *(["order", "evaluations"] if noun == "samplers" else []), "about"]
-    lines = [["adaptive" if row[heading] is None else row[heading] for heading in headings] for row in rows]
-    for line, row in zip(lines, rows, strict=True):
-        line[0] = row.get("called", line[0])
-        if row.get("options"):
-            words = (f"{key}={_short(value)}" for key, value in row["options"].items())
-            line[-1] = f"{line[-1]}\n{', '.join(words)}"
-    talk.result(table(headings, lines), rows)
-
-
-def _short(value: Any) -> str:
-    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from toydiff.cli.talk import Talk
+from toydiff.cli.terminal import in_terminal
 from toydiff.config import Run
 from toydiff.runs import Loaded
 from toydiff.samplers import DDIM
@@ -16,10 +18,11 @@ IMAGES, EVALUATIONS = 25, 40
 """Images in a picture of a run, and evaluations of the network they may take: as long as fifteen steps of 64."""
 
 
-def preview(ways: Mapping[str, Loaded], step: int) -> dict[str, Any]:
+def preview(ways: Mapping[str, Loaded], step: int, talk: Talk) -> dict[str, Any]:
     """Return {TensorBoard tag: picture} of the averaged and raw weights, first the one to keep; points beside the data.
 
-    `ways` has the weights by name, averaged first; all sample from the same seeds.
+    `ways` has the weights by name, averaged first; all sample from the same seeds. The averaged ones' are also shown in
+    the terminal if that is wanted.
     """
     from toydiff.viz.overview import samples_picture
 
@@ -27,11 +30,14 @@ def preview(ways: Mapping[str, Loaded], step: int) -> dict[str, Any]:
     data = run.data
     n = min(run.shown, IMAGES if data.pictorial else 2000)
     made = {f"step {step:,}, {way} weights": replace(each, config=run).sample(n) for way, each in ways.items()}
+    title, averaged = next(iter(made.items()))
+    real = [] if data.pictorial else [("data", data.draw(n, torch.Generator().manual_seed(0)))]
+    if talk.preview:
+        in_terminal(talk, data, [*real, (title, averaged)])
     if data.pictorial:
         return {"samples/ema_and_raw": samples_picture(data, *made.items())}
-    real = data.draw(n, torch.Generator().manual_seed(0))
     tags = ("samples/ema", "samples/raw")
-    return {tag: samples_picture(data, ("data", real), each) for tag, each in zip(tags, made.items(), strict=True)}
+    return {tag: samples_picture(data, *real, each) for tag, each in zip(tags, made.items(), strict=True)}
 
 
 def cheap(run: Run) -> Run:

@@ -8,6 +8,7 @@ import typer
 
 from toydiff.cli import options, ranks
 from toydiff.cli.talk import Talk
+from toydiff.cli.terminal import PreviewOption
 from toydiff.cli.train import finish, trainer_of
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
@@ -24,6 +25,7 @@ def resume(
     steps: Annotated[int | None, typer.Option(help="New total of steps.", min=1)] = None,
     epochs: Annotated[int | None, typer.Option(help="New total of epochs.", min=1)] = None,
     max_time: Annotated[str | None, typer.Option(help="Stop and save after: 90s, 10m, 1h.")] = None,
+    preview: PreviewOption = False,
     device: options.Device = None,
     runs: options.RunsDir = None,
     data_dir: options.DataDir = None,
@@ -35,7 +37,7 @@ def resume(
 ) -> None:
     """Continue a run where it stopped: toydiff resume. Or to a new total: toydiff resume --steps 5000"""
     place = ranks.place()
-    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json, silent=place.rank > 0)
+    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json, silent=place.rank > 0, preview=preview)
     if steps is not None and epochs is not None:
         raise ConfigurationError("--steps and --epochs are both a length of training", "Give one of the two.")
     seconds, where = options.parse_time(max_time), runs_dir(runs)

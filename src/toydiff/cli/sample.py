@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from toydiff.cli import editing, options, progression, shards
-from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
+from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing, provenance
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.talk import Talk
+from toydiff.cli.terminal import PreviewOption, in_terminal
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
 from toydiff.names import Found, data_source, find, runs_dir
@@ -60,6 +59,7 @@ def sample(
     threshold: Annotated[
         bool, typer.Option("--threshold", help="Show images also in black and white; arrays are as they are.")
     ] = False,
+    preview: PreviewOption = False,
     theme: ThemeOption = None,
     size: SizeOption = None,
     dpi: DpiOption = None,
@@ -92,7 +92,10 @@ def sample(
         )
     others = {"show_process": show_process, "threshold": threshold, "init": init, "interpolate": interpolate}
     wanted = progression.check_words(at_steps, drawn, **others)
-    share = shards.parse_shard(shard, merge, output, "--show-process" if show_process else at_steps and "--at-steps")
+    unlike = (
+        "--show-process" if show_process else "--at-steps" if at_steps else "--preview" if preview and shard else None
+    )
+    share = shards.parse_shard(shard, merge, output, unlike)
     bounds, interval = parse_clip(clip), editing.parse_interval(guidance_interval)
     editing.check_words(guidance, guidance_interval, guide, init, mask)
     ends = editing.parse_interpolate(interpolate, seed)
@@ -151,21 +154,23 @@ def sample(
         else:
             frames, labels = made(loaded)
     how = described(loaded, bounds, evaluations)
-    command = "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])
-    text = {"toydiff": command, "seeds": start.said, "sampler": how}
+    text = {"seeds": start.said, "sampler": how, **provenance(loaded)}
     samples = Batch(frames[-1].x, labels)
     kept = dict(zip(keep, frames, strict=True))
     strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
+    real = (
+        beside(loaded, len(samples.x), talk)
+        if (drawn and not strip) or (preview and not loaded.data.pictorial)
+        else None
+    )
     if drawn:
-        from toydiff.viz.png import save_picture
-        from toydiff.viz.style import themed
-
-        with themed(paper):
-            learning = [(f"step {step:,}", Batch(f[-1].x, label)) for step, (f, label) in way]
-            learning += [(f"step {max(checkpoints):,}", samples)] if checkpoints else []
-            save_picture(out, drawing(loaded, samples, strip, threshold, learning, talk), text, size, dpi)
+        learning = [(f"step {step:,}", Batch(f[-1].x, label)) for step, (f, label) in way]
+        learning += [(f"step {max(checkpoints):,}", samples)] if checkpoints else []
+        paper.draw(lambda: drawing(loaded, samples, real, strip, threshold, learning), **text)
     else:
         write(samples, start.seeds, out)
+    if preview:
+        in_terminal(talk, loaded.data, titled(samples, real))
     talk.result(
         f"{shown(out)}: {len(start.seeds):,} samples of {shown(loaded.name)}, {how}",
         {
@@ -199,35 +204,45 @@ def write(samples: Batch, seeds: Tensor, out: Path) -> None:
     (write_csv if out.suffix.lower() == ".csv" else write_npz)(out, samples, seeds)
 
 
+def beside(loaded: Loaded, count: int, talk: Talk) -> Batch | None:
+    """Return data to show beside so many samples, or None, with a note, where they are not at hand."""
+    import torch
+
+    few = count if loaded.data.pictorial else 2000  # fewer points would not show where the data lie
+    try:
+        return loaded.real(min(max(count, few), 20_000), torch.Generator().manual_seed(0))
+    except ToydiffError as error:  # a model needs no data to sample
+        talk.note(f"no data beside the samples: {error.message}")
+        return None
+
+
+def titled(samples: Batch, real: Batch | None) -> list[tuple[str, Batch]]:
+    """Return what is shown, with titles: the data if they are at hand, then the samples."""
+    from toydiff.viz.overview import counted
+
+    return [*([] if real is None else [("data", real)]), (counted(len(samples.x), "sample"), samples)]
+
+
 def drawing(
     loaded: Loaded,
     samples: Batch,
+    real: Batch | None,
     frames: list[Frame],
     threshold: bool,
     learning: list[tuple[str, Batch]],
-    talk: Talk,
 ) -> Picture:
     """Return the picture of samples beside the data, where those are at hand; of the way, or of how it was learned."""
-    import torch
-
-    from toydiff.viz.overview import counted, process_picture, samples_picture
+    from toydiff.viz.overview import process_picture, samples_picture
 
     data = loaded.data
     if frames:
         levels, x_t, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
         return process_picture(data, levels, x_t, x0, samples.label)
-    few = len(samples.x) if data.pictorial else 2000  # fewer points would not show where the data lie
-    real = None
-    try:
-        real = loaded.real(min(max(len(samples.x), few), 20_000), torch.Generator().manual_seed(0))
-    except ToydiffError as error:  # a model needs no data to sample
-        talk.note(f"no data beside the samples: {error.message}")
     if learning:
         from toydiff.viz.progression import progression_picture
 
         return progression_picture(data, real, learning)
-    sets = [(counted(len(samples.x), "sample"), samples)]
-    return samples_picture(data, *([] if real is None else [("data", real)]), *sets, threshold=threshold)
+    return samples_picture(data, *titled(samples, real), threshold=threshold)
 
 
 def choose_output(output: Path | None, to: str | None, stem: str, formats: tuple[str, ...]) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from toydiff.errors import ConfigurationError
 from toydiff.files import shown
 
 if TYPE_CHECKING:
+    from toydiff.config import Run, Sampling
     from toydiff.runs import Loaded
     from toydiff.runs.loaded import Clip
 
@@ -30,6 +32,18 @@ def with_sampling(
     """Return `loaded` sampling in another way; ConfigurationError for whatever does not fit its model."""
     from dataclasses import replace
 
+    return replace(loaded, config=sampled_as(loaded.config, sampler, steps, spacing, eta, sets))
+
+
+def sampled_as(
+    run: Run,
+    sampler: str | None,
+    steps: int | None,
+    spacing: str | None,
+    eta: float | None = None,
+    sets: Sequence[str] = (),
+) -> Run:
+    """Return the run with another way of sampling; ConfigurationError for whatever does not fit its model."""
     from toydiff.layers import Layer, parse_set, resolve
     from toydiff.samplers import AnySampler
     from toydiff.spec import kinds
@@ -38,7 +52,7 @@ def with_sampling(
     if sampler is not None:
         values.append(("sampling.sampler.kind", sampler))
     if eta is not None:
-        kind = sampler or loaded.config.sampling.sampler.kind
+        kind = sampler or run.sampling.sampler.kind
         takers = [name for name, cls in kinds(AnySampler).items() if "eta" in cls.model_fields]
         if kind not in takers and kind in kinds(AnySampler):
             raise ConfigurationError(f"the sampler `{kind}` takes no --eta", f"Samplers that do: {', '.join(takers)}.")
@@ -52,8 +66,7 @@ def with_sampling(
                 "For example: --set sampler.variance=beta or --set start=0.975",
             )
         values.append((path if path.startswith("sampling.") else f"sampling.{path}", value))
-    run, _ = resolve([Layer("command line", values)], base=loaded.config)
-    return replace(loaded, config=run)
+    return resolve([Layer("command line", values)], base=run).run
 
 
 def parse_clip(text: str | None) -> Clip:
@@ -71,15 +84,20 @@ def parse_clip(text: str | None) -> Clip:
     return low, high
 
 
+def in_words(sampling: Sampling) -> str:
+    """Return a way of sampling in a few words: "heun, 20 steps, trailing"."""
+    options = sampling.sampler.model_dump(exclude={"kind"})
+    called = sampling.sampler.kind + "".join(f" {key}={value}" for key, value in options.items())
+    return f"{called}, {sampling.steps} steps, {sampling.spacing}"
+
+
 def described(loaded: Loaded, clip: Clip = "data", evaluations: list[int] | None = None) -> str:
     """Return how it samples, in a few words: "heun, 20 steps, trailing, x_0 clipped to −1 … 1".
 
     For a sampler that chooses for itself, with the evaluations of the batch that took most.
     """
     sampling = loaded.config.sampling
-    options = sampling.sampler.model_dump(exclude={"kind"})
-    words = [sampling.sampler.kind + "".join(f" {key}={value}" for key, value in options.items())]
-    words += [f"{sampling.steps} steps", sampling.spacing]
+    words = [in_words(sampling)]
     if evaluations and sampling.sampler.evaluations is None:
         words.append(f"{max(evaluations)} evaluations")
     if (bounds := loaded.clipping(clip)) is not None:

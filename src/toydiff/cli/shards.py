@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toydiff.errors import ConfigurationError, ToydiffError
-from toydiff.files import atomic_write, shown
+from toydiff.files import atomic_write, shown, sweep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ def parse_shard(shard: str | None, merge: bool, output: Path | None, other: str 
     if output is None:
         raise ConfigurationError(f"{name} has to know which file it is about", "Add -o samples.npz, the same for all.")
     if other is not None:
-        raise ConfigurationError(f"{other} shows more than samples, and chunks hold nothing else", "Leave it out.")
+        raise ConfigurationError(f"{other} shows more than a chunk of samples holds", "Leave it out.")
     if shard is None:
         return None
     match = re.fullmatch(r"(\d{1,7})/(\d{1,7})", shard, re.ASCII)
@@ -123,6 +123,7 @@ class Job:
                 f"{shown(first)} {what}: {len(missing):,} of {len(chunks):,} chunks are not there{self._foreign()}",
                 "Make them: the same command with --shard 1/1 instead of --merge, or the shards that have not ended.",
             )
+        sweep(self.folder)  # not while chunks are made: a process of another machine is not seen to be alive
         whole = [chunk for chunk in chunks if chunk is not None]
         labels = [chunk.label for chunk in whole if chunk.label is not None]
         count = len(self.start.seeds)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toydiff.cli.drawing import Paper, provenance
 from toydiff.cli.evaluate import kept_floors, progress
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sample import choose_output, free_name
@@ -59,19 +59,15 @@ def needs_checkpoint(found: Found | None, wanted: str) -> Found:
     return found
 
 
-def draw_summary(found: Found, out: Path, theme: str, size: int | None, dpi: int | None, talk: Talk) -> None:
+def draw_summary(found: Found, paper: Paper, talk: Talk) -> None:
     """Write the six panels of a run."""
-    from toydiff.viz.png import save_picture
-    from toydiff.viz.style import themed
     from toydiff.viz.summary import run_summary
 
-    loaded = _loaded(found, talk)
+    loaded = loaded_cheaply(found, talk)
     results, scores = results_of(loaded, talk)
-    with themed(theme):
-        figure = run_summary(results, heading(loaded))
-        text = {"toydiff": "toydiff " + " ".join(shlex.quote(word) for word in sys.argv[1:])}
-        save_picture(out, figure, text, size, dpi)
-    talk.result(f"{shown(out)}: {heading(loaded)}", {"output": str(out), "scores": _values(scores)})
+    paper.draw(lambda: run_summary(results, heading(loaded)), **provenance(loaded))
+    said = {"output": str(paper.out), "scores": _values(scores)}
+    talk.result(f"{shown(paper.out)}: {heading(loaded)}", said)
 
 
 def write_report(found: Found, out: Path, theme: str, talk: Talk) -> None:
@@ -80,7 +76,7 @@ def write_report(found: Found, out: Path, theme: str, talk: Talk) -> None:
     from toydiff.viz.report import report_page
     from toydiff.viz.style import themed
 
-    loaded = _loaded(found, talk)
+    loaded = loaded_cheaply(found, talk)
     results, scores = results_of(loaded, talk)
     with themed(theme):
         page = report_page(heading(loaded), pictures(results), tables(loaded, results, scores))
@@ -94,7 +90,7 @@ def heading(loaded: Loaded) -> str:
     return f"{shown(loaded.name)}, step {header['step']:,} of {header['total']:,}"
 
 
-def _loaded(found: Found, talk: Talk) -> Loaded:
+def loaded_cheaply(found: Found, talk: Talk) -> Loaded:
     """Return the model, which makes images in few steps, as the pictures of its run do."""
     from toydiff.cli.preview import cheap
     from toydiff.runs import load

@@ -8,12 +8,16 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from toydiff.errors import ToydiffError
 from toydiff.files import check_writable, shown
+
+if TYPE_CHECKING:
+    from toydiff.cli.progress import Progress
 
 
 class Talk:
@@ -30,13 +34,23 @@ class Talk:
         log_file: Path | None = None,
         json: bool = False,
         silent: bool = False,
+        preview: bool = False,
     ) -> None:
         self.quiet, self.verbose, self.json, self.silent = quiet or silent, verbose, json, silent
+        self.preview = preview and not silent
+        """Whether training shows its pictures in the terminal as well."""
+        self.live: Progress | None = None
+        """What redraws itself at the bottom of the terminal, if something does."""
         log_file = None if silent else log_file
         self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._log = log_file
         if log_file is not None:
             check_writable(log_file)
+
+    @property
+    def animated(self) -> bool:
+        """Whether there is a terminal to draw on again and again."""
+        return self.console.is_terminal and not self.console.is_dumb_terminal and not self.quiet
 
     def note(self, text: str) -> None:
         """Say what happens."""
@@ -63,6 +77,13 @@ class Talk:
                     f"cannot print the result: {(error.strerror or str(error)).lower()}", "Where does stdout go?"
                 ) from error
         self.log("result", text)
+
+    def show(self, picture: Text) -> None:
+        """Print a picture on stderr, with -q too: it was asked for; or above what is live, in place of the last one."""
+        if self.live is not None:
+            self.live.show(picture)
+        elif not self.silent:
+            self.console.print(picture, end="")
 
     def _say(self, level: str, text: str, visible: bool) -> None:
         if visible and not self.silent:

@@ -20,6 +20,7 @@ from toydiff.cli.doctor import warn_of_what_is_wrong
 from toydiff.cli.nouns import NOUNS
 from toydiff.cli.sample import free_name
 from toydiff.cli.talk import Talk
+from toydiff.cli.terminal import PreviewOption
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.files import shown
 from toydiff.names import checkpoint_in, data_source, preset_names, run_folders, runs_dir
@@ -69,6 +70,7 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the configuration, each value with its source.")
     ] = False,
+    preview: PreviewOption = False,
     device: options.Device = None,
     runs: options.RunsDir = None,
     data_dir: options.DataDir = None,
@@ -80,7 +82,7 @@ def train(
 ) -> None:
     """Train a model: toydiff train swissroll"""
     place = ranks.place()
-    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json, silent=place.rank > 0)
+    talk = Talk(quiet=quiet, verbose=verbose, log_file=log_file, json=as_json, silent=place.rank > 0, preview=preview)
     flags = {
         "steps": steps, "epochs": epochs, "samples": samples, "batch_size": batch_size, "lr": lr, "seed": seed,
         "precision": precision, "compile": compile, "accumulate": accumulate,
@@ -115,6 +117,10 @@ def train(
     where_to = place.device(device)
     with place.joined(where_to) as world:
         run.data.check()
+        if run.record.evaluate_every is not None:
+            from toydiff.evaluation import check_followed
+
+            check_followed(run.data)
         if smoke:
             return _smoke(run, chosen, talk, where_to, world)
 

@@ -309,9 +309,9 @@ class Trainer:
         """Draw samples of the averaged and of the raw weights, into the folder and for TensorBoard."""
         from toydiff.viz.png import save_png
 
-        ways = {"averaged": step.ema, "raw": step.denoiser}
+        ways = {"averaged": self.loaded(step.ema.eval()), "raw": self.loaded(step.denoiser.eval())}
         with self.signals.leavable():
-            pictures = preview({way: self.loaded(denoiser.eval()) for way, denoiser in ways.items()}, step.step)
+            pictures = preview(ways, step.step, self.talk)
         step.denoiser.train()
         name = f"samples/step-{step.step}.png"
         with self._attempt(name, "training goes on without it"):

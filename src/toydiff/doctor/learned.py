@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import configured
 from toydiff.doctor.finding import Finding, graded, not_applicable, short
-from toydiff.doctor.patient import Patient, nats
+from toydiff.doctor.patient import Patient
+from toydiff.metrics.levels import nats
 from toydiff.training import Validator
 
 FEW = 5000
@@ -51,17 +52,9 @@ def levels(patient: Patient) -> Finding:
 
 
 def _against_linear(patient: Patient) -> Finding:
-    run, sd = patient.run, patient.run.sigma_data
-    grid = [level for level in run.levels()[:-1] if bool(level.log_snr.isfinite())]
-    x0 = (patient.held_out.x - patient.model.shift) / patient.model.scale
-    eps, label = patient.noise(len(x0)), patient.held_out.label if patient.model.conditional else None
-    ratios = []
-    with torch.no_grad():
-        for level in grid[:: max(1, math.ceil(len(grid) / 8))]:
-            x0_hat = patient.model.denoiser(level.alpha * x0 + level.sigma * eps, level, label)
-            linear = sd**2 * level.sigma**2 / (level.alpha**2 * sd**2 + level.sigma**2)
-            ratios.append((float((x0_hat - x0).double().square().mean() / linear), float(level.log_snr)))
-    ratio, worst = max(ratios)
+    grid = [level for level in patient.run.levels()[:-1] if bool(level.log_snr.isfinite())]
+    losses = patient.losses_of(patient.model.denoiser, grid[:: max(1, math.ceil(len(grid) / 8))])
+    ratio, worst = max((each.loss / each.linear, float(each.level.log_snr)) for each in losses)
     numbers = {"over_linear": ratio, "worst_log_snr": worst}
     said = (
         f"there is no exact denoiser to compare with; beside the best linear one the loss of x0 is at worst "

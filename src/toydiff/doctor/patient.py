@@ -18,10 +18,12 @@ from toydiff.denoiser import Denoiser
 from toydiff.editing import Edit
 from toydiff.errors import ToydiffError
 from toydiff.metrics.floors import floor
+from toydiff.metrics.levels import LevelLoss, excess_points, level_losses
 from toydiff.metrics.points import sliced_w2
 from toydiff.metrics.scores import Floor
 from toydiff.oracle import ExactDenoiser
 from toydiff.runs import Loaded
+from toydiff.schedules import Level
 from toydiff.training import streams
 
 distance = partial(sliced_w2, projections=64)
@@ -132,15 +134,10 @@ class Patient:
         """Sliced W2 between two fresh draws of real data, as many as there are samples."""
         return floor(distance, self.run.data, self.n)
 
-    @cached_property
+    @property
     def exact(self) -> ExactDenoiser | None:
         """The exact denoiser of the data in the model's units; None where there is none, or noise hangs on the data."""
-        if not self.run.training.coupling.tweedie:
-            return None
-        try:
-            return self.run.data.exact().affine(self.model.shift.double(), self.model.scale)
-        except ToydiffError:
-            return None
+        return self.model.exact
 
     def nats_between(self, x: Tensor, y: Tensor) -> tuple[float, float] | None:
         """Return the mean of log p(x) − log p(y) and its standard error, for pairs of samples; None where p is unknown.
@@ -162,25 +159,16 @@ class Patient:
     def excess_of(self, denoiser: Any, most: int = 16) -> list[tuple[float, float]]:
         """Return [(log-SNR, ½ SNR E‖x̂_0 − x̂_0*‖²)] at levels of the sampling grid, cleanest last, x̂_0* exact.
 
-        E‖x̂_0 − x̂_0*‖² is how far the loss lies above the least possible one, and the integral over log-SNR bounds
-        KL(data‖model) in nats (Song et al. 2021, "Maximum likelihood training", theorem 1; Kingma et al. 2021).
+        See `metrics.levels.excess_points`.
         """
         assert self.exact is not None
         grid = [level for level in self.run.levels()[:-1] if bool(level.log_snr.isfinite())]
         picked = sorted({round(k * (len(grid) - 1) / (most - 1)) for k in range(most)}) if len(grid) > 1 else [0]
+        losses = self.losses_of(denoiser, [grid[k] for k in picked])
+        return excess_points(losses, self.held_out.x[0].numel())
+
+    def losses_of(self, denoiser: Any, levels: Sequence[Level]) -> list[LevelLoss]:
+        """Return the losses of x_0 at the levels, on held-out data."""
         x0 = (self.held_out.x - self.model.shift) / self.model.scale
-        eps, label = self.noise(len(x0)), self.held_out.label if self.model.conditional else None
-        points = []
-        with torch.no_grad():
-            for level in (grid[k] for k in picked):
-                x = level.alpha * x0 + level.sigma * eps
-                away = denoiser(x, level, label).double() - self.exact(x, level, label).double()
-                squared = float(away.square().flatten(1).sum(1).mean())
-                points.append((float(level.log_snr), squared * float(level.snr) / 2))
-        return points
-
-
-def nats(points: list[tuple[float, float]]) -> float:
-    """Return the integral of `excess` over log-SNR, by trapezoids."""
-    x, y = (torch.tensor(column, dtype=torch.float64) for column in zip(*points, strict=True))
-    return float(torch.trapezoid(y, x)) if len(x) > 1 else math.nan
+        label = self.held_out.label if self.model.conditional else None
+        return level_losses(denoiser, levels, x0, self.noise(len(x0)), label, self.exact, self.run.sigma_data)

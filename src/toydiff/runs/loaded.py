@@ -65,6 +65,18 @@ class Loaded:
         trained = isinstance(self.denoiser, Denoiser)
         return self.config.model.conditional if trained else bool(self.data.label_names)
 
+    @cached_property
+    def exact(self) -> ExactDenoiser | None:
+        """The exact denoiser of the data in the model's units; None where there is none, or noise hangs on the data."""
+        if isinstance(self.denoiser, ExactDenoiser):
+            return self.denoiser
+        if not self.config.training.coupling.tweedie:
+            return None
+        try:
+            return self.data.exact().affine(self.shift.double(), self.scale)
+        except ToydiffError:
+            return None
+
     def real(self, n: int, generator: torch.Generator) -> Batch:
         """Return n data to hold samples against: fresh ones, or the points themselves of "exact:moons@500"."""
         points = not isinstance(self.denoiser, Denoiser) and self.data.n is not None

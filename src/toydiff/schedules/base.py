@@ -72,3 +72,30 @@ class Schedule(Spec):
         zero, one = self(0.0), self(1.0)  # beyond the table: the ends themselves
         t = torch.where(log_snr >= zero.log_snr, 0.0, t) if zero.sigma == 0 else t
         return torch.where(log_snr <= one.log_snr, 1.0, t)
+
+    def beta_curve(self) -> tuple[Tensor, Tensor]:
+        """Return (t, β), both (K,), of a variance-preserving schedule: the noise that each step adds, and where.
+
+            β_i = 1 − ᾱ_i / ᾱ_(i−1) at a discrete schedule's knots,    β(t) = −d log ᾱ / dt of a continuous one
+
+        (Ho et al. 2020, eq. 2; Song et al. 2021, eq. 11), the derivative by differences over 1,000 pieces.
+        Raises ConfigurationError where variance is not preserved: there is no β.
+        """
+        if self.variance != "preserving":
+            raise ConfigurationError(f"a {self.variance} schedule has no β", "Look at sigma instead.")
+        times = self.knot_times
+        ends = (
+            torch.linspace(0, 1, 1001, dtype=torch.float64) if times is None else torch.cat([times.new_zeros(1), times])
+        )
+        alpha_bar = self(ends).alpha ** 2
+        if times is not None:
+            return times, 1 - alpha_bar[1:] / alpha_bar[:-1]
+        return (ends[1:] + ends[:-1]) / 2, -alpha_bar.log().diff() / ends.diff()
+
+    def time_of_sigma(self, sigma: float) -> Tensor:
+        """Return t with sigma(t) = sigma, clamped to the schedule's range, by bisection: sigma rises with t."""
+        low, high = as_float64(0.0), as_float64(1.0)
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self(middle).sigma < sigma else (low, middle)
+        return high

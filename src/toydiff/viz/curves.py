@@ -123,15 +123,48 @@ def schedule_summary(schedule: Schedule) -> str:
 
 
 def schedule_plot(schedule: Schedule, levels: Sequence[Level] = (), title: str = "") -> Figure:
-    """Draw alpha and sigma against t, log-SNR against t, and what is left of the data at t = 1.
+    """Draw against t alpha and sigma, log-SNR, and where variance is preserved ᾱ and β; and what is left at t = 1.
 
     `levels`, a sampling grid, adds a dot for each of its levels that has finite log-SNR.
     """
-    figure = new_figure(9.6, 4.2)
-    left, right = figure.subplots(1, 2)
+    preserving = schedule.variance == "preserving"
+    figure = new_figure(14.4 if preserving else 9.6, 4.2)
+    left, right, *more = figure.subplots(1, 3 if preserving else 2)
     draw_schedule(left, right, schedule, levels)
+    if more:
+        draw_betas(more[0], schedule)
     figure.suptitle("\n".join(filter(None, [title, schedule_summary(schedule)])), fontsize=TEXT, color=theme().ink)
     return figure
+
+
+def draw_betas(ax: Axes, schedule: Schedule) -> None:
+    """Draw ᾱ = alpha² from 0 to 1, and on a scale of its own β, against t."""
+    t = torch.linspace(0, 1, 1001, dtype=torch.float64)
+    times, beta = schedule.beta_curve()
+    other = ax.twinx()
+    ax.plot(t, schedule(t).alpha ** 2, color=theme().green, linewidth=2.2, label="ᾱ = α²")
+    discrete = schedule.knot_times is not None
+    name = f"β of each of the {len(times)} steps" if discrete else "β(t) = −d log ᾱ / dt"
+    few = discrete and len(times) <= 100
+    style: dict[str, Any] = {"color": theme().palette[3], "linewidth": 2.2, "label": name}
+    other.plot(times, beta, marker="o" if few else None, markersize=3, **style)
+    for axes, words in ((ax, "ᾱ"), (other, "β")):
+        dress(axes, "", "t", words)
+    other.spines[["top", "left", "bottom"]].set_visible(False)
+    other.spines["right"].set(visible=True, color=theme().hairline)
+    other.yaxis.set_label_position("right")
+    other.yaxis.tick_right()
+    finite = beta[beta.isfinite()]
+    if float(finite.max()) > 30 * float(finite.median()):
+        other.set_yscale("log")  # of a cosine, or the last steps alone would be seen
+    else:
+        other.set_ylim(bottom=0)
+    ax.set_ylim(-0.03, 1.06)
+    lines = [*ax.get_lines(), *other.get_lines()]
+    ax.legend(
+        lines, [str(line.get_label()) for line in lines], loc="upper center",
+        bbox_to_anchor=(0.5, 1.14), ncols=2, frameon=False, fontsize=SMALL, labelcolor=theme().ink,
+    )  # fmt: skip
 
 
 def draw_schedule(left: Axes, right: Axes, schedule: Schedule, levels: Sequence[Level]) -> None:

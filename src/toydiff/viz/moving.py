@@ -243,10 +243,18 @@ def shares(points: Array, limits: Limits) -> Array:
     return out
 
 
-def grid(limits: Limits) -> Array:
-    """Return (FIELD², 2) points evenly within the limits: where a field has its arrows."""
-    across, up = (low + (np.arange(FIELD) + 0.5) / FIELD * (high - low) for low, high in (limits[:2], limits[2:]))
+def grid(limits: Limits, count: int = FIELD) -> Array:
+    """Return (count², 2) points evenly within the limits: where a field has its arrows."""
+    across, up = (low + (np.arange(count) + 0.5) / count * (high - low) for low, high in (limits[:2], limits[2:]))
     return np.stack(np.meshgrid(across, up), -1).reshape(-1, 2)
+
+
+def squashed(arrows: ArrayLike, cell: float) -> Array:
+    """Return (N, 2) arrows with their directions, and lengths tanh(½ |arrow|) · cell: they fit the cells of a grid."""
+    arrows = as_points(arrows)
+    length = np.linalg.norm(arrows, axis=1, keepdims=True)
+    out: Array = arrows / np.maximum(length, 1e-12) * np.tanh(length / 2) * cell
+    return out
 
 
 def _quiver(stage: Stage, at: Array, colour: Array, alpha: float, pivot: str = "tail") -> Any:

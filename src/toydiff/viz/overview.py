@@ -69,7 +69,7 @@ def process_picture(
         title: [rescaled(x, s, sum(domain) / 2) for x, s in zip(x_t, scales, strict=True)],
         "estimate of x₀ from xₜ": x0,
     }
-    names = [] if label is None else _names(data, label)
+    names = [] if label is None else names_of(data, label)
     return image_process(blocks, [_lines(level) for level in levels], names=names, domain=domain)
 
 
@@ -88,7 +88,7 @@ def forward_picture(
     domain = domain_of(data)
     title, scales = seen(levels)
     shown = {f"{data.name}: {title}": [rescaled(x, s, sum(domain) / 2) for x, s in zip(x_t, scales, strict=True)]}
-    names = [] if label is None else _names(data, label)
+    names = [] if label is None else names_of(data, label)
     return image_process(shown, [_lines(level) for level in levels], notes, names, domain=domain)
 
 
@@ -120,7 +120,7 @@ def counted(n: int, word: str) -> str:
 def _grid(data: Data, batch: Batch, title: str) -> Image.Image:
     """Return a titled grid, with the names of the classes under the images, or in the title if they are all one."""
     x, label = batch.x[:MOST_TILES], batch.label
-    names = [] if label is None else _names(data, label[:MOST_TILES])
+    names = [] if label is None else names_of(data, label[:MOST_TILES])
     if len(set(names)) == 1 and len(names) > 1:
         title, names = f"{title}: {names[0]}", []
     if len(x) < len(batch.x):
@@ -141,7 +141,7 @@ def _equal_runs(names: Sequence[str]) -> int | None:
     return lengths.pop() if distinct and len(lengths) == 1 and lengths != {1} else None
 
 
-def _names(data: Data, label: ArrayLike) -> list[str]:
+def names_of(data: Data, label: ArrayLike) -> list[str]:
     """Return the name of each label; the number of classes means "none"."""
     known = [*data.label_names, "none"]
     return [known[k] for k in as_array(label).tolist()]

@@ -163,22 +163,28 @@ def arrows(
     limits: Limits | None = None,
 ) -> Figure:
     """Draw one-step denoising: an arrow from each x_t to its estimate of x_0, both (N, D), over the data."""
-    start, end = planar(x_t), planar(x0)
     figure = new_figure(6.0, 6.0)
     ax = figure.subplots()
-    if data is not None:
-        dots(ax, planar(data), theme().hairline)
-    move = end - start
-    ax.quiver(
-        *start.T, *move.T, angles="xy", scale_units="xy", scale=1, color=theme().blue, alpha=0.75,
-        width=0.0028, headwidth=4.5, headlength=5.5, headaxislength=5, zorder=2,
-    )  # fmt: skip
-    ax.scatter(start[:, 0], start[:, 1], s=7, color=theme().data, linewidths=0, zorder=3, label="xₜ")
-    ax.scatter(end[:, 0], end[:, 1], s=9, color=theme().vermilion, linewidths=0, zorder=4, label="estimate of x₀")
-    set_limits(ax, limits or robust_limits(start, end, margin=0.08))
+    draw_arrows(ax, x_t, x0, data)
+    set_limits(ax, limits or robust_limits(planar(x_t), planar(x0), margin=0.08))
     dress(ax, title, coordinate(0), coordinate(1) if as_points(x_t).shape[1] > 1 else "")
     ax.legend(
         loc="upper right", frameon=False, fontsize=SMALL, labelcolor=theme().ink, markerscale=2, handletextpad=0.2
     )
     ax.title.set_fontsize(TITLE)
     return figure
+
+
+def draw_arrows(ax: Axes, x_t: ArrayLike, x0: ArrayLike, data: ArrayLike | None = None, size: float = 1.0) -> None:
+    """Draw what `arrows` does into axes; `size` is that of its marks."""
+    start, end = planar(x_t), planar(x0)
+    if data is not None:
+        dots(ax, planar(data), theme().hairline)
+    ax.quiver(
+        *start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, color=theme().blue, alpha=0.75,
+        width=0.0028, headwidth=4.5, headlength=5.5, headaxislength=5, zorder=2,
+    )  # fmt: skip
+    ax.scatter(start[:, 0], start[:, 1], s=7 * size, color=theme().data, linewidths=0, zorder=3, label="xₜ")
+    ax.scatter(
+        end[:, 0], end[:, 1], s=9 * size, color=theme().vermilion, linewidths=0, zorder=4, label="estimate of x₀"
+    )
