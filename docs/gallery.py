@@ -75,6 +75,18 @@ PICTURES = (
         "∇ log p(xₜ) as the network has learned it, from much noise to little.",
         "animate gaussians --what score",
     ),
+    Picture(
+        "gallery/arrows.png",
+        "One step, and the score",
+        "Where one step of denoising sends points, and the field it follows: learned, beside exact.",
+        "inspect moons --arrows",
+    ),
+    Picture(
+        "gallery/loss-by-t.png",
+        "What is hard to learn",
+        "The loss by noise level, beside the exact denoiser's: no network can be better than that.",
+        "inspect moons --loss-by-t",
+    ),
     Picture("shapes32.png", "Images", "64 samples of shapes32 beside data.", "sample shapes32"),
     Picture(
         "gallery/shapes-process.png",
