@@ -347,6 +347,7 @@ def test_theme(visit: Open) -> None:
     assert background == [background[0]] * 2
     light.locator("#theme").select_option("auto")
     light.emulate_media(color_scheme="dark")
+    light.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
     assert np.array_equal(pixels(light)[2, 2], pixels(dark)[2, 2])
 
 

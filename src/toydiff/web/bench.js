@@ -103,7 +103,7 @@ class Bench {
     const start = this.own ?? this.lab.start(seed, this.ways[first].steps);
     this.traces = this.ways.map((way, k) => way && this.lab.path(seed, this.way(k), start).x);
     for (const [id, value] of [["start-x", start[0]], ["start-y", start[1]]]) {
-      if (document.activeElement !== byId(id)) byId(id).value = value.toFixed(4);
+      if (document.activeElement !== byId(id)) byId(id).value = Number(value.toPrecision(5));
     }
     const said = (x) => `(${x.map((each) => each.toFixed(3).replace("-", "−")).join(", ")})`;
     byId("path").textContent = this.moving.map((k) => {
