@@ -7,21 +7,22 @@ PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3
 PINS := pyproject.toml constraints.txt
 DEMO := demo
 
-.PHONY: help demo test test-all check format bench gallery docs setup clean
+.PHONY: help demo test test-browser test-all check format bench gallery docs setup clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo      train the swiss roll, draw samples, make a film: pictures in $(DEMO)/"
-	@echo "make test      the tests, without those that are slow or need a GPU or a browser"
-	@echo "make test-all  every test that can run on this machine"
-	@echo "make check     formatting, lint and types"
-	@echo "make format    formats, and repairs what lint can repair"
-	@echo "make bench     runs benchmarks/*.py"
-	@echo "make gallery   makes every picture of the README and of docs/ anew"
-	@echo "make docs      builds the book in docs/"
-	@echo "make setup     only sets up .venv for working on toydiff"
-	@echo "make clean     removes the demo, caches and builds; keeps .venv and your runs"
+	@echo "make demo          train the swiss roll, draw samples, make a film: pictures in $(DEMO)/"
+	@echo "make test          the tests, without those that are slow or need a GPU or a browser"
+	@echo "make test-browser  the tests that drive a Chromium, which must be installed"
+	@echo "make test-all      every test that can run on this machine"
+	@echo "make check         formatting, lint and types"
+	@echo "make format        formats, and repairs what lint can repair"
+	@echo "make bench         runs benchmarks/*.py"
+	@echo "make gallery       makes every picture of the README and of docs/ anew"
+	@echo "make docs          builds the book in docs/"
+	@echo "make setup         only sets up .venv for working on toydiff"
+	@echo "make clean         removes the demo, caches and builds; keeps .venv and your runs"
 
 # The pictures go to demo/, which is emptied first, so that the demo can be made again; the run joins your other runs.
 demo: .venv/ready
@@ -38,6 +39,9 @@ demo: .venv/ready
 
 test: .venv/ready-dev
 	$(BIN)/pytest
+
+test-browser: .venv/ready-dev
+	$(BIN)/pytest -m browser
 
 test-all: .venv/ready-dev
 	$(BIN)/pytest -m ""

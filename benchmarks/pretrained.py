@@ -49,8 +49,8 @@ def make(preset: str, run: Path | None, n: int) -> dict[str, Any]:
     """Train a preset (or take `run`), write its small file, and return what is to be said of it."""
     with tempfile.TemporaryDirectory() as folder:
         if run is None:
-            toydiff("train", "--preset", preset, "--name", preset, "--runs-dir", folder)
-            run = Path(folder) / preset
+            toydiff("train", "--preset", preset, "--name", f"{preset}-1", "--runs-dir", folder)
+            run = Path(folder) / f"{preset}-1"
         small = FOLDER / f"{preset}.pt"
         small.unlink(missing_ok=True)
         toydiff("inspect", "--checkpoint", str(run / "best.pt"), "--export", str(small))

@@ -42,13 +42,13 @@ PRESETS = ("swissroll", "moons", "circles", "spirals", "pinwheel", "gaussians", 
 AS_IT_WAS = ("network.fourier_scale=1", "training.density={kind='log_normal',mean=-0.7,std=1.3}")
 RECIPES: dict[str, tuple[str, ...]] = {
     "the preset": (),
-    "as it was: both below": AS_IT_WAS,
+    "as it was": (*AS_IT_WAS, "network.widths=[128,128,128,128]"),
     "fourier_scale 1": AS_IT_WAS[:1],
     "density N(−0.7, 1.3²)": AS_IT_WAS[1:],
     "density uniform": ("training.density={kind='uniform'}",),
     "fourier_scale 0.5": ("network.fourier_scale=0.5",),
     "fourier_scale 0.12": ("network.fourier_scale=0.12",),
-    "no sines of x": ("network={kind='mlp', widths=[128,128,128,128], residual=true}",),
+    "no sines of x": ("network.fourier=0",),
     "16 sines": ("network.fourier=16",),
     "target v": ("model.target=v",),
     "stratified levels": ("training.stratified=true",),
@@ -57,8 +57,10 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "constant rate": ("training.rate={kind='constant'}",),
     "linear rate": ("training.rate={kind='linear'}",),
     "average half as long": ("training.ema.half_life=0.01",),
+    "width 64": ("network.widths=[64,64,64,64]",),
     "width 96": ("network.widths=[96,96,96,96]",),
-    "three layers": ("network.widths=[128,128,128]",),
+    "width 128": ("network.widths=[128,128,128,128]",),
+    "three layers of 96": ("network.widths=[96,96,96]",),
     "GELU": ("network.activation=gelu",),
     "batch 1,024, half the steps": ("training.batch_size=1024", "training.steps=2000"),
     "batch 256, twice the steps": ("training.batch_size=256", "training.steps=8000"),
@@ -67,7 +69,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "8,000 steps": ("training.steps=8000",),
     "16,000 steps": ("training.steps=16000",),
 }
-CURVE = ("the preset", "as it was: both below", "1,000 steps", "2,000 steps", "8,000 steps", "16,000 steps")
+CURVE = ("the preset", "as it was", "1,000 steps", "2,000 steps", "8,000 steps", "16,000 steps")
 """What is measured of the presets but the first: the recipe before, and how far it is from its end."""
 
 

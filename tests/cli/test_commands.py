@@ -249,7 +249,7 @@ def test_inspect_explains_a_preset_nobody_has_trained(here: Path, toydiff: Toydi
 
 def test_inspect_shows_parts(with_run: Path, toydiff: Toydiff) -> None:
     facts = json.loads(toydiff("inspect", "tiny", "--model", "--json").stdout)
-    assert facts.keys() == {"kind", "input", "layers", "parameters", "macs"}
+    assert facts.keys() == {"kind", "input", "layers", "parameters", "macs", "receptive_field", "attention"}
     assert facts["layers"][2] == {
         "name": "hidden.0",
         "kind": "Linear 16 → 16",

@@ -203,3 +203,16 @@ def test_what_a_stranger_wrote_into_a_picture_is_shortened_and_escaped(toydiff: 
     Path("x.png").write_bytes(told("toydiff", "\x1b[31m" + "y" * 100_000))
     done = toydiff("inspect", "x.png")
     assert "\x1b" not in done.stdout and r"\x1b[31m" in done.stdout and len(done.stdout) < 10_000
+
+
+def test_every_image_in_a_file_of_its_own(toydiff: Toydiff, here: Path) -> None:
+    words = ("sample", "exact:shapes@5", "--seed", "3-5", "--steps", "6")
+    toydiff(*words, "--each", "-o", "one.png")
+    toydiff(*words, "-o", "all.npz")
+    x = np.load("all.npz")["x"]
+    for k, seed in enumerate((3, 4, 5)):
+        with Image.open(f"one-{seed}.png") as picture:
+            shades = np.asarray(picture)
+        np.testing.assert_allclose(shades, ((x[k, 0].clip(-1, 1) + 1) * 127.5).round(), atol=0)
+        said = json.loads(toydiff("inspect", f"one-{seed}.png", "--json").stdout)
+        assert said["seeds"] == str(seed) and "label" in said

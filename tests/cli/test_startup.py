@@ -82,5 +82,10 @@ def test_the_look_at_what_is_loaded_can_fail(tmp_path: Path) -> None:
     assert "torch" in loaded("inspect samplers", tmp_path)[1]
 
 
+def test_training_begins_without_what_only_scores_need() -> None:
+    code = "import sys, toydiff.cli.trainer; sys.exit('scipy' in sys.modules or 'matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_data_sets_known_without_torch_are_those_there_are() -> None:
     assert tuple(kinds(AnyData)) == (*DATA_KINDS, *FILE_KINDS)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from toydiff.networks import MLP, UNet
-from toydiff.networks.cost import parts
+from toydiff.networks.cost import parts, reach
 from toydiff.networks.unet import Attention
+from toydiff.schedules import Flow
 
 
 class One(nn.Module):
@@ -68,3 +69,38 @@ def test_what_lies_between_the_parts_is_counted_too() -> None:
     assert [(part.name, part.macs) for part in found] == [
         ("first", (2 + 10 + 32) * 16), ("hidden.0", 16 * 16), ("last", 16 * 2), ("", 2 * 5),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        UNet(channels=4, multipliers=(1, 2), blocks=1, attention=()),
+        UNet(channels=4, multipliers=(1, 1), blocks=1, attention=(), patch=2),
+        UNet(channels=4, multipliers=(2,), blocks=2, attention=()),
+    ],
+)
+def test_the_receptive_field_is_where_the_gradient_is(spec: UNet) -> None:
+    shape = (1, 112, 112)
+    known = reach(spec.build(shape).to("meta"), shape)
+    assert known is not None and not known.attention and known.pixels < 108
+    torch.manual_seed(0)
+    network = spec.build(shape).double()
+    for module in network.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.GroupNorm):
+                setattr(module, name, nn.Identity())  # its statistics are of the whole image
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x = torch.randn(1, *shape, dtype=torch.float64, requires_grad=True)
+    output, extents = network(x, Flow()(0.5), None), []
+    for row in range(54, 58):  # how much it is differs by the place in a coarse pixel
+        (slope,) = torch.autograd.grad(output[0, 0, row, 56], x, retain_graph=True)
+        rows = slope[0, 0].abs().sum(1).nonzero()
+        extents.append(int(rows.max() - rows.min()) + 1)
+    assert max(extents) == known.pixels
+
+
+def test_attention_sees_everything_and_so_do_dense_layers() -> None:
+    seen = reach(UNet(channels=8, multipliers=(1,), attention=(0,)).build((1, 8, 8)).to("meta"), (1, 8, 8))
+    assert seen is not None and seen.attention
+    assert reach(MLP().build((2,)).to("meta"), (2,)) is None

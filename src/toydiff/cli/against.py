@@ -110,7 +110,7 @@ def side(model: Loaded, name: str, count: int) -> Side:
     from toydiff.cli.keeping import read_metrics
     from toydiff.viz.against import Side
 
-    metrics = read_metrics(Path(model.found.value).with_name("metrics.jsonl"), int(model.header.get("total", 0)))
+    metrics = read_metrics(Path(model.found.value).with_name("metrics.jsonl"), int(model.header.get("step", 0)))
     return Side(name, metrics, model.sample(count))
 
 

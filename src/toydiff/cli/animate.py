@@ -12,7 +12,7 @@ from toydiff.cli import editing, options, progression
 from toydiff.cli import filming as film
 from toydiff.cli.drawing import ThemeOption, check_theme
 from toydiff.cli.memory import enough_memory, too_many
-from toydiff.cli.player import carries_model, player_count, save_player
+from toydiff.cli.player import carries_model, check_room, player_room, save_player
 from toydiff.cli.progress import watched
 from toydiff.cli.sample import choose_output
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
@@ -143,13 +143,15 @@ def animate(
         film.with_steps(loaded, length, **(way | side._asdict())) if side.sampler else None for side in sides
     ]
     model = kind == "html" and carries_model(loaded, what, by, talk)
+    count = film.film_count(loaded, asked, size, what, None if kind == "html" else style, bool(sides))
     if kind == "html":
-        count = player_count(loaded, asked, size, what, panels, length, model)
-    else:
-        count = film.film_count(loaded, asked, size, what, style, bool(sides))
+        room = player_room(loaded, what, panels, length, model)
+        count = asked or min(count, room)
     start = editing.beginning(loaded, first, count, None, label, None, None, None, free=asked is None)
     editing.check_leads(scale, by, start.label, what in ("interpolate", "live"))
     film.check_grid(loaded, len(start.seeds), size, bool(sides))
+    if kind == "html":
+        check_room(len(start.seeds), room, length)
     guided = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
     cast = Cast(start.seeds, start.label, {"clip": bounds, "device": where, **guided})
     behind = loaded.real(2000, torch.Generator().manual_seed(0)).x if overlay else None

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 def describe(run: Run) -> dict[str, Any]:
     """Return what a configuration means: network, schedule, data, sampling."""
-    from toydiff.networks.cost import parts
+    from toydiff.networks.cost import parts, reach
 
-    layers = parts(run.build("meta").network, run.data.shape)
+    network = run.build("meta").network
+    layers, seen = parts(network, run.data.shape), reach(network, run.data.shape)
     return {
         "config": run.model_dump(mode="json"),
         "network": {
@@ -27,6 +28,8 @@ def describe(run: Run) -> dict[str, Any]:
             "layers": [layer._asdict() for layer in layers],
             "parameters": sum(layer.parameters for layer in layers),
             "macs": sum(layer.macs for layer in layers),
+            "receptive_field": None if seen is None else seen.pixels,
+            "attention": seen is not None and seen.attention,
         },
         "schedule": schedule_facts(run),
         "steps": run.total_steps,
@@ -61,7 +64,17 @@ def network_text(facts: dict[str, Any]) -> str:
     rows.append(
         ("in all", f"{network['kind']}, for one sample", "", f"{network['parameters']:,}", _count(network["macs"]))
     )
-    return table(("layer", "kind", "output", "parameters", "multiply–accumulates"), rows)
+    made = table(("layer", "kind", "output", "parameters", "multiply–accumulates"), rows)
+    return f"{made}\n\nreceptive field: {_sight(network)}"
+
+
+def _sight(network: dict[str, Any]) -> str:
+    """Return in words what an output depends on."""
+    if (pixels := network["receptive_field"]) is None:
+        return "all of x: every layer is dense"
+    height, width = network["input"][1:]
+    words = f"{pixels} × {pixels} pixels through convolutions, in an image of {height} × {width}"
+    return f"{words}; attention sees all of it" if network["attention"] else words
 
 
 def _count(number: int) -> str:

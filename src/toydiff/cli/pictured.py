@@ -11,7 +11,7 @@ from toydiff.files import shown
 
 KEYS = {
     "toydiff": "command", "model": "model", "checkpoint": "checkpoint", "data": "data", "seeds": "seeds",
-    "sampler": "sampled by", "version": "made with",
+    "label": "label", "sampler": "sampled by", "version": "made with",
 }  # fmt: skip
 """What pictures carry, by the key of the chunk: nothing else is printed."""
 LONGEST = 4000

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toydiff.cli.filming import POINTS, film_count
 from toydiff.cli.sampling import described
 from toydiff.errors import ConfigurationError
 
@@ -35,39 +34,33 @@ def carries_model(loaded: Loaded, what: str, guide: Loaded | None, talk: Talk) -
     return not why
 
 
-def player_count(
-    loaded: Loaded,
-    asked: int | None,
-    size: int,
-    what: str,
-    sides: Sequence[Loaded | None],
-    frames: int,
-    model: bool,
-) -> int:
-    """Return how many samples the film in a page shows: those asked for, else as many as suit it, if there is room.
-
-    Raises ConfigurationError for more than a page of 3 MB carries.
-    """
+def player_room(loaded: Loaded, what: str, sides: Sequence[Loaded | None], frames: int, model: bool) -> int:
+    """Return for how many samples a page of 3 MB has room; ConfigurationError for frames that leave none."""
     from toydiff.viz.carried import weight_bytes
+    from toydiff.viz.moving import FIELD
 
-    panels = max(len(sides), 2 if what == "score" or not any(sides) and sides else 1)
+    panels = max(len(sides), 2 if what == "score" or (sides and not any(sides)) else 1)
     room = MOST - PAGE - panels * frames * SHOT - (weight_bytes(loaded) if model else 0)
+    shape = loaded.data.shape
     if loaded.data.pictorial:
-        each = PIXEL * loaded.data.shape[-1] * loaded.data.shape[-2] * (1 if loaded.data.shape[0] in (1, 3) else 9)
+        each = PIXEL * shape[-1] * shape[-2] * (1 if shape[0] in (1, 3) else shape[0])
     else:
         each = POINT * (2 if what in ("reverse", "forward") else 1)
-        room -= panels * frames * POINT * 600 if what == "score" else 0
-    most = int(room / (panels * frames * each))
-    if most < 1 or (asked or 0) > most:
-        films = f"{panels} films" if panels > 1 else "a film"
+        room -= panels * frames * POINT * FIELD**2 if what == "score" else 0
+    if (most := int(room / (panels * frames * each))) < 1:
         raise ConfigurationError(
-            f"{f'{asked:,} samples' if asked else 'samples'} in {films} of {frames:,} frames are more than a page of "
-            f"{MOST / 1e6:g} MB carries",
-            f"Take -n {most:,} or fewer, or fewer --frames." if most > 0 else "Take fewer --frames.",
+            f"{frames:,} frames are more than a page of {MOST / 1e6:g} MB carries", "Take fewer --frames, or mp4."
         )
-    if loaded.data.pictorial:
-        return asked or min(most, film_count(loaded, None, size, what, None, panels > 1))
-    return asked or min(most, POINTS.get(what) or loaded.config.shown)
+    return most
+
+
+def check_room(count: int, room: int, frames: int) -> None:
+    """Raise ConfigurationError for more samples than a page has room for."""
+    if count > room:
+        raise ConfigurationError(
+            f"{frames:,} frames of {count:,} samples are more than a page of {MOST / 1e6:g} MB carries",
+            f"Take -n {room:,} or fewer, fewer --frames, or mp4.",
+        )
 
 
 def save_player(

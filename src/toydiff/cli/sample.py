@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import editing, options, progression, shards
+from toydiff.cli import editing, options, progression, shards, singly
 from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing, provenance
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
@@ -59,6 +59,7 @@ def sample(
     threshold: Annotated[
         bool, typer.Option("--threshold", help="Show images also in black and white; arrays are as they are.")
     ] = False,
+    each: singly.EachOption = False,
     preview: PreviewOption = False,
     theme: ThemeOption = None,
     size: SizeOption = None,
@@ -101,7 +102,10 @@ def sample(
     ends = editing.parse_interpolate(interpolate, seed)
     first, asked = options.parse_seeds(str(ends[0]) if ends else seed, n)
     weaker = find(guide, runs_dir(runs)) if guide is not None else None
-    if share is None:
+    if each:
+        together = {"--show-process": show_process, "--threshold": threshold, "--at-steps": at_steps}
+        singly.check_words(out, {**together, "--theme": theme, "--size": size, "--dpi": dpi, "--shard": share})
+    elif share is None:
         refuse_existing(out)
     check_writable(out)
     talk.note(f"sampling from {found.why}")
@@ -127,6 +131,7 @@ def sample(
     count = asked or (editing.WAY if ends else shown_by_itself)
     start = editing.beginning(loaded, first, count, ends, label, init, strength, mask, free=asked is None)
     check_shape(loaded, out, len(start.seeds), show_process, threshold)
+    files = singly.files_of(loaded, out, start) if each else []
     progression.check_room(loaded, checkpoints, len(start.seeds))
     editing.check_leads(scale, by, start.label, start.edit.departs)
     last = loaded.config.sampling.steps
@@ -160,10 +165,12 @@ def sample(
     strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
     real = (
         beside(loaded, len(samples.x), talk)
-        if (drawn and not strip) or (preview and not loaded.data.pictorial)
+        if (drawn and not strip and not files) or (preview and not loaded.data.pictorial)
         else None
     )
-    if drawn:
+    if files:
+        singly.write_each(loaded, samples, start, files, text)
+    elif drawn:
         learning = [(f"step {step:,}", Batch(f[-1].x, label)) for step, (f, label) in way]
         learning += [(f"step {max(checkpoints):,}", samples)] if checkpoints else []
         paper.draw(lambda: drawing(loaded, samples, real, strip, threshold, learning), **text)
@@ -171,10 +178,11 @@ def sample(
         write(samples, start.seeds, out)
     if preview:
         in_terminal(talk, loaded.data, titled(samples, real))
+    words = shown(out) if len(files) < 2 else f"{shown(files[0])} … {shown(files[-1].name)}"
     talk.result(
-        f"{shown(out)}: {len(start.seeds):,} samples of {shown(loaded.name)}, {how}",
+        f"{words}: {len(start.seeds):,} samples of {shown(loaded.name)}, {how}",
         {
-            "output": str(out),
+            "output": [str(file) for file in files] or str(out),
             "n": len(start.seeds),
             "seeds": start.ends,
             "sampler": how,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from toydiff.data import Batch, Data
@@ -89,6 +88,8 @@ class ImageMeasures(Measures):
 
     def _quick(self, samples: Batch, real: Batch) -> tuple[dict[str, float], Tensor, Tensor]:
         """Return what costs little, and the features of both (or their images, if there is no classifier)."""
+        from scipy.stats import wasserstein_distance
+
         self.prepare()
         (mean, sd), (real_mean, real_sd) = moments(samples.x), moments(real.x)
         found = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
 from torch import Generator, Tensor
 
 from toydiff.data import Batch, Data
@@ -51,10 +50,12 @@ class ShapeMeasures(Measures):
             self.missing["label agreement"] = "the model was asked for no classes"
 
     def __call__(self, samples: Batch, real: Batch) -> dict[str, float]:
+        from scipy.stats import wasserstein_distance
+
         x = samples.x
         found = {
             "decided": decided(x),
-            "area": float(stats.wasserstein_distance(areas(x), areas(real.x))),
+            "area": float(wasserstein_distance(areas(x), areas(real.x))),
             "pieces": total_variation(pieces(x), pieces(real.x)),
             "seen before": sum(key in self._seen for key in keys(x)) / len(x),
         }
@@ -102,6 +103,8 @@ def areas(x: Tensor) -> NDArray[np.int64]:
 
 def pieces(x: Tensor) -> NDArray[np.int64]:
     """Return the number of white pieces of each picture, (N,): pixels that touch at a corner hang together."""
+    from scipy import ndimage
+
     white = (x[:, 0] > 0).cpu().numpy()
     return np.array([ndimage.label(each, structure=np.ones((3, 3)))[1] for each in white])
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from toydiff.networks.unet import Attention
 from toydiff.schedules import Flow
 
 
@@ -59,6 +60,45 @@ def parts(network: nn.Module, shape: tuple[int, ...]) -> list[Part]:
     if between := sum(counted["Global"].values()) // 2 - sum(part.macs for part in found):
         found.append(Part("", root, shape, 0, between))
     return found
+
+
+class Reach(NamedTuple):
+    """How much of an image a pixel of the output depends on."""
+
+    pixels: int
+    """Across and up, through convolutions: the receptive field."""
+    attention: bool
+    """Whether attention looks at all of it besides."""
+
+
+def reach(network: nn.Module, shape: tuple[int, ...]) -> Reach | None:
+    """Return how far `network`, on the meta device, sees; None for one without convolutions, which sees all of x.
+
+    Convolution by convolution as they work, of kernel k and stride s:  r ← r + (k − 1) j,  j ← j s,  and j ← j / s
+    where one goes up, from r = j = patch (Araujo, Norris & Sim 2019, eq. 2). Skips lead through fewer of them. The
+    statistics of norms, which are of the whole image, are not counted.
+    """
+    convolutions: list[nn.Conv2d | nn.ConvTranspose2d] = []
+    hooks = [
+        module.register_forward_hook(lambda module, given, output: convolutions.append(module))
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    try:
+        with torch.no_grad():
+            network(torch.empty(1, *shape, device="meta"), Flow()(0.5), None)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not convolutions:
+        return None
+    pixels = stride = int(getattr(network, "patch", 1))
+    for layer in convolutions:
+        if isinstance(layer, nn.ConvTranspose2d):  # whose kernel is its stride: each output has one input
+            stride //= layer.stride[0]
+        else:
+            pixels, stride = pixels + (layer.kernel_size[0] - 1) * stride, stride * layer.stride[0]
+    return Reach(pixels, any(isinstance(module, Attention) for module in network.modules()))
 
 
 def _pieces(prefix: str, module: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from toydiff.spec import Spec
@@ -48,6 +47,8 @@ class OT(Coupling):
     chunk: int = Field(256, ge=2, le=256)
 
     def __call__(self, x0: Tensor, eps: Tensor, label: Tensor | None) -> Tensor:
+        from scipy.optimize import linear_sum_assignment  # a second to load, which other couplings do without
+
         paired = eps.clone()
         points, noise = (x.flatten(1).cpu().double() for x in (x0, eps))
         for rows in self._chunks(len(x0), label):

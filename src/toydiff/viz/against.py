@@ -77,7 +77,7 @@ def _losses(ax: Axes, sides: Sequence[Side], note: str) -> None:
             continue
         smooth = smoothed(loss, len(loss) / 50)
         ax.plot(step, smooth, color=colour, linewidth=2, label=f"{side.name}, smoothed")
-        ends.append(np.quantile(smooth, [0, 0.995]))
+        ends.append(np.quantile(smooth, [0, 0.98]))
         when, held_out = column(side.metrics, "validation")
         if len(held_out):
             ax.plot(when, held_out, color=colour, linestyle="", marker="o", markersize=5, markeredgecolor=theme().paper)
@@ -102,7 +102,9 @@ def _differences(part: SubFigure, sides: Sequence[Side], differences: Sequence[t
     ax = part.subplots()
     ax.axis("off")
     ax.set_title("what differs in the configurations", fontsize=TEXT, color=theme().ink, pad=8)
-    lines = [("", *(side.name for side in sides)), *differences[:MOST_ROWS]]
+    # the ends of long names differ: "… at 8,000"
+    names = [side.name if len(side.name) <= 16 else f"…{side.name[-15:]}" for side in sides]
+    lines = [("", *names), *differences[:MOST_ROWS]]
     if len(differences) > MOST_ROWS:
         lines.append((f"… and {len(differences) - MOST_ROWS} more", "", ""))
     if not differences:

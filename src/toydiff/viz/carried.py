@@ -43,7 +43,7 @@ def cannot_sample(loaded: Loaded) -> str:
 def weight_bytes(loaded: Loaded) -> int:
     """Return how many bytes the page takes for the weights."""
     assert isinstance(loaded.denoiser, Denoiser)
-    return sum(tensor.numel() for tensor in loaded.denoiser.network.state_dict().values()) * 4 * 4 // 3
+    return sum(int(tensor.numel()) for tensor in loaded.denoiser.network.state_dict().values()) * 4 * 4 // 3
 
 
 def way_of(loaded: Loaded) -> Carried:

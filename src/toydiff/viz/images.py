@@ -63,6 +63,12 @@ def tiles(x: ArrayLike, scale: int | None = None, domain: Domain = UNIT) -> NDAr
     return each.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
+def single(x: ArrayLike, domain: Domain = UNIT) -> Image.Image:
+    """Return one (C, H, W) image, C = 1 or 3, pixel for pixel."""
+    grey = len(x) == 1
+    return Image.fromarray(shades(as_array(x)[None], domain)[0]).convert("L" if grey else "RGB")
+
+
 def about_square(count: int, height: int, width: int) -> int:
     """Return how many of `count` tiles to put in a row, so that the grid is about as wide as tall."""
     return max(1, min(count, math.ceil(math.sqrt(count * height / width))))

@@ -64,7 +64,8 @@ def carried_panels(
             orders[k].append(len(reels[k]) - 1)
     out = []
     for panel, reel, order, sheet in zip(panels, reels, orders, tiles, strict=True):
-        carried: Carried = {"title": panel.title, "still": panel.still, "order": order}
+        grey = panel.still or (look.style == "field" and look.colour is None)
+        carried: Carried = {"title": panel.title, "still": grey, "order": order}
         if data.pictorial:
             carried |= {"shots": [_words(shot) for shot in reel], **_sheet(sheet, most / len(panels))}
         else:

@@ -25,12 +25,15 @@ class Bench {
 
   number(id) {
     const { min, max, value, step } = byId(id), number = Number(value) || 0;
-    const within = Math.min(max === "" ? Infinity : Number(max), Math.max(min === "" ? -Infinity : Number(min), number));
+    const [low, high] = [min === "" ? -Infinity : Number(min), max === "" ? Infinity : Number(max)];
+    const within = Math.min(high, Math.max(low, number));
     return step === "1" ? Math.round(within) : within;
   }
 
   begin() {
-    const { model } = this, select = (id, options) => byId(id).replaceChildren(...options.map(([value, words]) => new Option(words, value)));
+    const { model } = this, option = ([value, words]) => new Option(words, value);
+    const select = (id, options) => byId(id).replaceChildren(...options.map(option));
+    const asked = () => this.ways[byId("panel").value];
     select("panel", this.moving.map((k) => [k, film.panels[k].title || "film"]));
     byId("panel-choice").hidden = this.moving.length < 2;
     select("sampler", model.samplers.map((name) => [name, name]));
@@ -41,12 +44,13 @@ class Bench {
     byId("guidance").value = model.guidance;
     for (const element of document.querySelectorAll(".conditional")) element.hidden = !model.classes.length;
     byId("panel").onchange = () => this.tell();
-    byId("sampler").onchange = () => { this.ways[byId("panel").value].sampler = byId("sampler").value; this.again(); };
-    byId("steps").oninput = () => { this.ways[byId("panel").value].steps = this.counts[byId("steps").value]; this.again(); };
+    byId("sampler").onchange = () => { asked().sampler = byId("sampler").value; this.again(); };
+    byId("steps").oninput = () => { asked().steps = this.counts[byId("steps").value]; this.again(); };
     for (const id of ["seed", "points", "class", "guidance"]) {
       byId(id).onchange = () => { if (id === "seed") this.own = null; this.again(); };
     }
-    for (const id of ["start-x", "start-y"]) byId(id).oninput = () => this.move([this.number("start-x"), this.number("start-y")]);
+    const typed = () => this.move([this.number("start-x"), this.number("start-y")]);
+    for (const id of ["start-x", "start-y"]) byId(id).oninput = typed;
     byId("lab").onsubmit = (event) => { event.preventDefault(); this.again(); };
     byId("original").onclick = () => this.back();
     for (const k of this.moving) this.drag(stages[k], k);
@@ -65,6 +69,8 @@ class Bench {
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
+      byId("panel").value = k;
+      this.tell();
       follow(event);
     });
     canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && follow(event));
@@ -97,12 +103,13 @@ class Bench {
     const start = this.own ?? this.lab.start(seed, this.ways[first].steps);
     this.traces = this.ways.map((way, k) => way && this.lab.path(seed, this.way(k), start).x);
     for (const [id, value] of [["start-x", start[0]], ["start-y", start[1]]]) {
-      if (document.activeElement !== byId(id)) byId(id).value = value.toFixed(4);
+      if (document.activeElement !== byId(id)) byId(id).value = Number(value.toPrecision(5));
     }
     const said = (x) => `(${x.map((each) => each.toFixed(3).replace("-", "−")).join(", ")})`;
-    byId("path").textContent = this.moving
-      .map((k) => `${this.ways[k].sampler}, ${this.counted(this.ways[k].steps)}: ${said(start)} → ${said(this.traces[k].at(-1))}`)
-      .join("\n");
+    byId("path").textContent = this.moving.map((k) => {
+      const { sampler, steps } = this.ways[k];
+      return `${sampler}, ${this.counted(steps)}: ${said(start)} → ${said(this.traces[k].at(-1))}`;
+    }).join("\n");
   }
 
   counted(steps) {
@@ -125,7 +132,7 @@ class Bench {
     }
     const ring = (point, radius, fill) => {
       pen.beginPath();
-      pen.arc(...point, radius * unit, 0, 2 * Math.PI);
+      pen.arc(...point, Math.max(unit, 0.7 * (window.devicePixelRatio || 1)) * radius, 0, 2 * Math.PI);
       pen.fillStyle = fill;
       pen.fill();
       pen.lineWidth = 2.5 * unit;
@@ -172,7 +179,8 @@ class Bench {
           panel.count = i + 1;
         }
       }
-      byId("progress").textContent = i < n ? `${i} of ${n} points …` : `${n} points of seeds ${seed} to ${seed + n - 1}`;
+      const done = `${n} points of seeds ${seed} to ${seed + n - 1}`;
+      byId("progress").textContent = i < n ? `${i} of ${n} points …` : done;
       draw();
       await new Promise((resolve) => setTimeout(resolve));
       if (mine !== this.run) return;
@@ -182,7 +190,7 @@ class Bench {
   /** Return a film of n points yet to be sampled, all panels by one clock. */
   blank(seed, n) {
     const linked = this.moving.length > 1, most = Math.max(...this.moving.map((k) => this.ways[k].steps)) + 1;
-    const frames = linked ? Math.max(most, 2) : most;
+    const frames = linked ? Math.max(most, 2) : most, divided = film.divided ? "   (xₜ / √(α² + σ²))" : "";
     const asked = this.way(this.moving[0]).label, seeds = Array.from({ length: n }, (_, i) => seed + i);
     const labels = this.model.classes.length ? Uint16Array.from(seeds, (each) => this.lab.label(each, asked)) : null;
     const panels = original.panels.map((panel, k) => {
@@ -190,7 +198,7 @@ class Bench {
       const levels = this.levels(k), { sampler, steps } = this.ways[k];
       const shots = levels.map((level, j) => ({
         x: new Float32Array(2 * n), x0: new Float32Array(2 * n), level,
-        caption: `t = ${digits(level.t)},  σ = ${digits(level.sigma)},  step ${j} of ${steps}${film.divided ? "   (xₜ / √(α² + σ²))" : ""}`,
+        caption: `t = ${digits(level.t)},  σ = ${digits(level.sigma)},  step ${j} of ${steps}${divided}`,
       }));
       const order = linked ? byTime(levels.map(({ t }) => t), frames) : [...levels.keys()];
       const starts = seeds.flatMap((each) => this.shown(this.lab.start(each, steps), levels[0]));

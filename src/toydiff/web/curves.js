@@ -22,7 +22,8 @@ class Curves {
     for (const share of [0, 0.5, 1]) {
       svg.append(shape("line", { x1: 30, x2: 292, y1: this.down(share), y2: this.down(share), class: "hairline" }));
       svg.append(shape("text", { x: 24, y: this.down(share) + 4, "text-anchor": "end" }, String(share)));
-      svg.append(shape("text", { x: this.across(share), y: 150, "text-anchor": "middle" }, share === 0.5 ? "t" : String(share)));
+      const words = share === 0.5 ? "t" : String(share);
+      svg.append(shape("text", { x: this.across(share), y: 150, "text-anchor": "middle" }, words));
     }
     const line = (heights) => t.map((time, k) => `${this.across(time).toFixed(2)},${this.down(heights[k]).toFixed(2)}`);
     svg.append(shape("polyline", { points: line(alpha.map((a) => a * a)).join(" "), class: "alpha" }));

@@ -6,7 +6,9 @@ const floats = (text) => new Float32Array(bytes(text).buffer);
 /** Return the levels of a grid, float64 triples (t, alpha, sigma). */
 function levelsOf(text) {
   const numbers = new Float64Array(bytes(text).buffer), levels = [];
-  for (let k = 0; k < numbers.length; k += 3) levels.push({ t: numbers[k], alpha: numbers[k + 1], sigma: numbers[k + 2] });
+  for (let k = 0; k < numbers.length; k += 3) {
+    levels.push({ t: numbers[k], alpha: numbers[k + 1], sigma: numbers[k + 2] });
+  }
   return levels;
 }
 

@@ -59,7 +59,8 @@ function draw() {
 function drawPoints(stage, panel, shot) {
   const count = panel.count ?? shot.x.length / 2, { layers } = view, { unit } = stage;
   const shades = shadesOf(panel, shot, view.colour, paint, count), every = Math.ceil(count / FEW);
-  const area = Math.min(30, Math.max(1, 300 / Math.sqrt(count))), alpha = Math.min(0.85, Math.max(0.25, 45 / Math.sqrt(count)));
+  const within = (low, value, high) => Math.min(high, Math.max(low, value));
+  const area = within(1, 300 / Math.sqrt(count), 30), alpha = within(0.25, 45 / Math.sqrt(count), 0.85);
   const radius = 0.93 * Math.sqrt(area) * unit; // as in the films
   if (layers.has("data") && data) stage.dots(data, [[paint.muted, everyReal]], 1.5 * unit, 0.35);
   if (layers.has("density")) stage.density(shot.x.subarray(0, 2 * count), peak, paint);
@@ -73,8 +74,9 @@ function drawPoints(stage, panel, shot) {
   if (layers.has("arrows") && shot.x0) stage.lines(shot.x, shot.x0, shades, 1.1 * unit, 0.6, 7 * unit, every);
   if (layers.has("scatter")) stage.dots(shot.x, shades, radius, alpha);
   if (layers.has("field") && shot.field) {
-    const half = shot.field, n = half.length / 2, ends = [-0.5, 0.5].map((side) => half.map((each, k) => film.cells[k] + side * each));
-    stage.lines(ends[0], ends[1], [[paint.blue, Array.from({ length: n }, (_, k) => k)]], 1.5 * unit, 1, 6 * unit);
+    const arrows = Array.from({ length: shot.field.length / 2 }, (_, k) => k);
+    const [from, to] = [-0.5, 0.5].map((side) => shot.field.map((each, k) => film.cells[k] + side * each));
+    stage.lines(from, to, [[paint.blue, arrows]], 1.5 * unit, 1, 6 * unit);
   }
 }
 
@@ -82,7 +84,8 @@ function levelsSaid(levels) {
   const same = levels.every(([, level]) => level.t === levels[0][1].t);
   return (same ? levels.slice(0, 1) : levels).map(([title, level]) => {
     const snr = level.sigma === 0 ? "∞" : level.alpha === 0 ? "−∞" : logSNR(level).toFixed(2).replace("-", "−");
-    const numbers = `t = ${digits(level.t)}, ᾱ = ${digits(level.alpha ** 2)}, σ = ${digits(level.sigma)}, log SNR = ${snr}`;
+    const facts = { t: digits(level.t), ᾱ: digits(level.alpha ** 2), σ: digits(level.sigma), "log\u00a0SNR": snr };
+    const numbers = Object.entries(facts).map((fact) => fact.join("\u00a0=\u00a0")).join(", ");
     return same ? numbers : `${title}: ${numbers}`;
   }).join("\n");
 }
@@ -114,7 +117,8 @@ function tick(now) {
   if (!view.playing) return;
   let moved = false;
   for (let k = 0; k < view.reel.frames && now - view.since >= duration(view.frame); k++) {
-    view.since = now - view.since > 1000 + duration(view.frame) ? now : view.since + duration(view.frame); // after a nap
+    const late = now - view.since - duration(view.frame);
+    view.since = late > 1000 ? now : now - late; // after a nap it does not run to catch up
     const end = view.frame === view.reel.frames - 1;
     if (end && !byId("loop").checked) return play(false);
     view.frame = end ? 0 : view.frame + 1;
@@ -149,12 +153,16 @@ function faster(by) {
 /** Offer the layers and colours that what is on can be shown with. */
 function offer() {
   const { panels } = view.reel, some = (name) => panels.some((panel) => panel.shots.some((shot) => shot[name]));
-  const there = { scatter: true, density: data !== null, paths: !some("field"), arrows: some("x0"), field: some("field"), data: data !== null };
+  const [real, field] = [data !== null, some("field")];
+  const there = { scatter: true, density: real, paths: !field, arrows: some("x0"), field, data: real };
   for (const label of document.querySelectorAll("[data-layer]")) label.hidden = !there[label.dataset.layer];
-  const colours = { start: "by where it starts", ...(panels.some((panel) => panel.labels) && { class: "by class" }), ...(some("level") && { t: "by time t" }) };
+  const colours = { start: "by where it starts" };
+  if (panels.some((panel) => panel.labels)) colours.class = "by class";
+  if (some("level")) colours.t = "by time t";
   byId("colour").replaceChildren(...Object.entries(colours).map(([value, words]) => new Option(words, value)));
   if (!(view.colour in colours)) view.colour = "start";
   byId("colour").value = view.colour;
+  byId("colour").closest("label").hidden = panels.every((panel) => panel.still);
 }
 
 function dress() {
@@ -182,9 +190,12 @@ function listen() {
   }
   const keys = {
     " ": () => play(!view.playing), ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => step(-Infinity),
-    End: () => step(Infinity), "+": () => faster(1), "=": () => faster(1), "-": () => faster(-1), l: () => byId("loop").click(),
+    End: () => step(Infinity), "+": () => faster(1), "=": () => faster(1), "-": () => faster(-1),
+    l: () => byId("loop").click(),
   };
-  for (const [key, name] of Object.entries(KEYS)) keys[key] = () => byId(name).closest("label").hidden || byId(name).click();
+  for (const [key, name] of Object.entries(KEYS)) {
+    keys[key] = () => byId(name).closest("label").hidden || byId(name).click();
+  }
   document.addEventListener("keydown", (event) => {
     const { target, key } = event, own = target.closest("select, input[type=number]");
     const moves = target.type === "range" && /^(Arrow|Home|End)/.test(key);
@@ -201,8 +212,9 @@ function listen() {
 async function begin() {
   const root = document.documentElement.style, pictorial = original.panels.some((panel) => panel.tiles);
   root.setProperty("--size", `${film.size}px`);
-  root.setProperty("--panels", Math.min(original.panels.length, original.panels.length > 4 ? 3 : original.panels.length > 2 ? 2 : 6));
-  byId("stage").dataset.panels = original.panels.length;
+  const count = original.panels.length;
+  root.setProperty("--panels", count > 4 ? 3 : Math.min(2, count)); // beside one another
+  byId("stage").dataset.panels = count;
   byId("layers").hidden = pictorial;
   for (const element of document.querySelectorAll(".of-points")) element.hidden = pictorial;
   byId("schedule").hidden = !curves;
@@ -220,5 +232,5 @@ async function begin() {
 
 const lab = film.model && new Bench(new Lab(film.model));
 byId("lab").hidden = !lab;
-globalThis.toydiff = { film, view, lab: lab && lab.lab }; // for the curious at the console, and for tests
+globalThis.toydiff = { film, view, Lab, lab: lab && lab.lab }; // for the curious at the console, and for tests
 begin();
