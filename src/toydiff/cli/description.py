@@ -74,7 +74,7 @@ def _sight(network: dict[str, Any]) -> str:
         return "all of x: every layer is dense"
     height, width = network["input"][1:]
     words = f"{pixels} × {pixels} pixels through convolutions, in an image of {height} × {width}"
-    return f"{words}; attention sees all of it" if network["attention"] else words
+    return f"{words};\n  attention sees all of it" if network["attention"] else words
 
 
 def _count(number: int) -> str:
