@@ -155,6 +155,9 @@ def test_a_film_of_training_samples_each_checkpoint_from_one_noise(
     assert [shot.caption for shot in shots] == [f"after {step} training steps" for step in (5, 15, 30)]
     for shot, name in zip(shots, ("step-5", "step-15", "latest"), strict=True):
         assert np.array_equal(shot.x, samples(toydiff, f"runs/kept/{name}.pt"))
+    toydiff("animate", "kept", "to", "html", "--what", "training", "-n", "5", "-q")
+    page = Path("kept.html").read_text(encoding="utf-8")
+    assert [f'"caption":"{shot.caption}"' in page for shot in shots] == [True] * 3
 
 
 def test_interpolation_ends_at_the_samples_of_both_seeds(
