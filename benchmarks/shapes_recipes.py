@@ -106,8 +106,8 @@ PREFACE = """# Recipes for shapes32
 
 By `python benchmarks/shapes_recipes.py`; measured by `python benchmarks/shapes_recipes.py --measure`: {machine}.
 
-Each recipe is the preset with one thing changed, trained for {steps} steps. Errors are 1,000 times the mean square error
-of the averaged weights' x̂_0, a pixel, over {n} held-out pictures. What another seed changes, the second row says.
+Each recipe is the preset with one thing changed, trained for {steps} steps. Errors are 1,000 times the mean square
+error of the averaged weights' x̂_0, a pixel, over {n} held-out pictures. What another seed changes, the second row says.
 """
 
 
