@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -158,6 +159,22 @@ def test_a_film_of_training_samples_each_checkpoint_from_one_noise(
     toydiff("animate", "kept", "to", "html", "--what", "training", "-n", "5", "-q")
     page = Path("kept.html").read_text(encoding="utf-8")
     assert [f'"caption":"{shot.caption}"' in page for shot in shots] == [True] * 3
+
+
+def test_a_missing_encoder_is_said_before_anything_is_sampled(
+    with_kept: Path, toydiff: Toydiff, drawn: list[list[Shot]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    said = toydiff("animate", "kept", "to", "mp4", code=1).stderr
+    assert "no mp4 can be made here: PyAV has no encoder libx264" in said and "--to png" in said
+    assert "filming" not in said and not drawn and not Path("kept.mp4").exists()
+
+
+def test_beside_the_data_the_film_says_what_it_is(with_kept: Path, toydiff: Toydiff) -> None:
+    for what, title in (("reverse", "samples"), ("forward", "data with noise")):
+        name = f"{what}.html"
+        toydiff("animate", "kept", "-o", name, "--side-by-side", "data", "--what", what, "--frames", "3", "-n", "5")
+        assert re.findall(r'"title":"(.*?)"', Path(name).read_text(encoding="utf-8"))[1:] == ["data", title]
 
 
 def test_interpolation_ends_at_the_samples_of_both_seeds(

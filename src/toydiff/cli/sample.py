@@ -177,7 +177,7 @@ def sample(
         in_terminal(talk, loaded.data, titled(samples, real))
     words = shown(out) if len(files) < 2 else f"{shown(files[0])} … {shown(files[-1].name)}"
     talk.result(
-        f"{words}: {len(start.seeds):,} samples of {shown(loaded.name)}, {how}",
+        f"{words}: {len(start.seeds):,} sample{'s' * (len(start.seeds) > 1)} of {shown(loaded.name)}, {how}",
         {
             "output": [str(file) for file in files] or str(out),
             "n": len(start.seeds),
