@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from toydiff.cli import films
+from toydiff.cli import filming, films
 from toydiff.cli.app import app
 from toydiff.cli.filming import words_of
 from toydiff.runs import load
@@ -168,6 +168,16 @@ def test_a_missing_encoder_is_said_before_anything_is_sampled(
     said = toydiff("animate", "kept", "to", "mp4", code=1).stderr
     assert "no mp4 can be made here: PyAV has no encoder libx264" in said and "--to png" in said
     assert "filming" not in said and not drawn and not Path("kept.mp4").exists()
+
+
+def test_a_film_larger_than_the_limit_is_made_if_one_says_yes(
+    with_kept: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filming, "SIZE_LIMIT", 1000)
+    words = ("animate", "kept", "to", "gif", "--frames", "3", "--size", "80", "-n", "5")
+    assert "Say --yes" in toydiff(*words, code=2).stderr and not Path("kept.gif").exists()
+    toydiff(*words, "--yes")
+    assert Path("kept.gif").stat().st_size > 1000
 
 
 def test_beside_the_data_the_film_says_what_it_is(with_kept: Path, toydiff: Toydiff) -> None:
