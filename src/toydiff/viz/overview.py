@@ -76,10 +76,11 @@ def process_picture(
 def forward_picture(
     data: Data, schedule: Schedule, levels: Sequence[Level], x_t: Sequence[ArrayLike], label: ArrayLike | None
 ) -> Figure | Image.Image:
-    """Draw data at growing noise, a column a noise level, with ᾱ and SNR under it: first the data themselves."""
-    preserving = schedule.variance == "preserving"
+    """Draw data at growing noise, a column a noise level, with ᾱ (or alpha²) and SNR under it: first the data themselves."""
+    # Where alpha and sigma go in a straight line no ᾱ is a product of steps, but alpha² says the same of the data.
+    name = {"preserving": "ᾱ", "interpolating": "α²", "exploding": ""}[schedule.variance]
     notes = [
-        (f"ᾱ = {float(level.alpha) ** 2:.3g}\n" if preserving else "") + f"SNR = {_short(float(level.snr))}"
+        (f"{name} = {float(level.alpha) ** 2:.3g}\n" if name else "") + f"SNR = {_short(float(level.snr))}"
         for level in levels
     ]
     if not data.pictorial:
