@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 TURNS = 5
 TORCH = [sys.executable, "-c", "import torch"]
-QUICK = ("--version", "--help", "inspect presets", "data list", "train swisroll", "train swissroll --dry-run")
+MISTAKE = "train swisroll"
+QUICK = ("--version", "--help", "inspect presets", "data list", MISTAKE, "train swissroll --dry-run")
 """Answered at once; the last but one is a mistake, the last needs torch."""
 LONG = (
     "train swissroll --name roll", "sample roll -n 64 -o roll.npz", "sample roll -o roll.png", "inspect roll",
@@ -41,11 +42,13 @@ class Spent(NamedTuple):
 
 
 def spent(words: list[str], here: Path) -> Spent:
-    """Run a command in the folder `here`."""
+    """Run a command in the folder `here`; SystemExit if it fails, unless it is the mistake."""
     began = time.perf_counter()
     process = subprocess.Popen(words, cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
+    _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
+    if status and MISTAKE not in " ".join(words):
+        sys.exit(f"`{' '.join(words)}` failed")
     return Spent(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
 
 

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def scores(name: str, n: int) -> dict[str, list[float | None]]:
     }
 
 
+def trained(timing: list[dict[str, float]]) -> float:
+    """Return the seconds of training of all attempts; each begins to count at 0."""
+    seconds = [row["seconds"] for row in timing]
+    return sum(now - before if now >= before else now for before, now in pairwise([0.0, *seconds]))
+
+
 def make(preset: str, run: Path | None, n: int) -> dict[str, Any]:
     """Train a preset (or take `run`), write its small file, and return what is to be said of it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +66,7 @@ def make(preset: str, run: Path | None, n: int) -> dict[str, Any]:
         return {
             "preset": preset,
             "steps": loaded.config.total_steps,
-            "seconds": round(timing[-1]["seconds"], 1),
+            "seconds": round(trained(timing), 1),
             "threads": json.loads((run / "env.json").read_text(encoding="utf-8")).get("threads"),
             "bytes": small.stat().st_size,
             "n": n,

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import statistics
 import time
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from toydiff.cli.configure import configuration_layers
 from toydiff.config import Run
+from toydiff.denoiser import Denoiser
 from toydiff.layers import Layer, resolve
 from toydiff.networks.unet import GroupNorm
-from toydiff.schedules import Flow
+from toydiff.schedules import Flow, Level
 from toydiff.training import fit
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -91,9 +94,9 @@ def macs(run: Run) -> int:
     return counter.get_total_flops() // 2
 
 
-def speed(run: Run, steps: int) -> float:
+def speed(run: Run, steps: int, denoiser: Denoiser | None = None) -> float:
     """Return the training images a second of `fit` itself: data, noise, update and average; the median of three."""
-    rates, path = [], fit(run.build(), run.data, run.training)
+    rates, path = [], fit(denoiser or run.build(), run.data, run.training)
     next(path)
     for _ in range(3):
         began = time.perf_counter()
@@ -119,6 +122,52 @@ def presets() -> None:
     print(f"\nPeak memory of this process, all of the above in it: {peak:.1f} GiB.")
 
 
+class Foreign(torch.nn.Module):
+    """diffusers' U-Net as a network of ours, with as many parameters as that of shapes32."""
+
+    def __init__(self) -> None:
+        from diffusers import UNet2DModel
+
+        super().__init__()
+        self.unet = UNet2DModel(
+            sample_size=32, in_channels=1, out_channels=1, layers_per_block=1, block_out_channels=(32, 72, 136),
+            norm_num_groups=8, down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
+        return cast(Tensor, self.unet(x, 1000 * level.t.float().flatten().expand(len(x))).sample)
+
+
+def beside_diffusers() -> None:
+    """Compare training steps of shapes32 with the same steps of diffusers' U-Net, in turns; both by `fit`."""
+    print("\n## Beside diffusers\n\nThe same `fit`, data, batch of 64 and optimiser; only the network is another.\n")
+    print("| network | parameters | MACs an image | images/s float32 | images/s bfloat16 |\n|---|---|---|---|---|")
+    runs = {name: configuration("shapes32", name) for name in PRECISIONS}
+    ways: dict[str, dict[str, Denoiser]] = {"shapes32": {}, "diffusers' UNet2DModel": {}}
+    for name, run in runs.items():
+        ways["shapes32"][name] = run.build()
+        ways["diffusers' UNet2DModel"][name] = Denoiser(Foreign(), target=run.model.target, schedule=run.schedule)
+    rates: dict[tuple[str, str], list[float]] = {(way, name): [] for way in ways for name in runs}
+    for _ in range(3):
+        for (way, name), found in rates.items():
+            found.append(speed(runs[name], 4, ways[way][name]))
+    median = {key: statistics.median(found) for key, found in rates.items()}
+    for way, denoisers in ways.items():
+        network = denoisers["float32"].network
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 1, 32, 32), Flow()(torch.full((1,), 0.5)))
+        cells = [way, f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"]
+        cells += [f"{counter.get_total_flops() // 2 / 1e6:.0f} M", *(f"{median[way, name]:.0f}" for name in runs)]
+        print(f"| {' | '.join(cells)} |", flush=True)
+    ours, theirs = ways
+    ratios = (
+        f"{statistics.median(a / b for a, b in zip(rates[ours, x], rates[theirs, x], strict=True)):.1f} in {x}"
+        for x in runs
+    )
+    print(f"\nMedian ratio, taken in turns: {', '.join(ratios)}.")
+
+
 def main() -> None:
     """Print the tables."""
     print("# The U-Net on a CPU\n")
@@ -128,6 +177,7 @@ def main() -> None:
     norms()
     attention()
     presets()
+    beside_diffusers()
 
 
 if __name__ == "__main__":

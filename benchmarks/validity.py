@@ -27,23 +27,18 @@ from torch import Tensor
 from toydiff.cli.sampling import with_sampling
 from toydiff.metrics.shapes import areas, decided, valid
 from toydiff.metrics.validity import Explanation, explain
-from toydiff.runs import Loaded, load
+from toydiff.runs import Loaded, load, read_header
 
 SAMPLERS = [  # name, steps, spacing, start
     ("dpmpp_2m_sde", 24, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 20, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 16, "log_snr:5", 0.99),
-    ("dpmpp_2m_sde", 12, "log_snr:5", 0.99),
-    ("dpmpp_2m_sde", 20, "log_snr:4", 0.99),
-    ("dpmpp_2m_sde", 20, "log_snr:6", 0.99),
     ("dpmpp_2m_sde", 20, "trailing", 1.0),
     ("dpmpp_2m", 20, "log_snr:5", 0.99),
     ("unipc", 20, "log_snr:5", 0.99),
     ("heun", 10, "log_snr:5", 0.99),
     ("ddpm", 20, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 200, "log_snr:5", 0.99),
-    ("ddpm", 200, "log_snr:5", 0.99),
-    ("dpmpp_2m", 200, "log_snr:5", 0.99),
 ]
 WHOLE = np.ones((3, 3))
 
@@ -90,9 +85,10 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def steps_of(folder: Path) -> list[tuple[int, Path]]:
-    """Return the step and the file of every checkpoint kept, in order; best.pt where none is kept."""
-    kept = sorted((int(file.stem.removeprefix("step-")), file) for file in folder.glob("step-*.pt"))
-    return kept or [(0, folder / "best.pt")]
+    """Return the step and the file of every checkpoint kept, in order; best.pt, too, if it is another."""
+    kept = {int(file.stem.removeprefix("step-")): file for file in folder.glob("step-*.pt")}
+    best = folder / "best.pt"
+    return sorted(({int(read_header(best)[0]["step"]): best} | kept).items())
 
 
 def minutes(folder: Path, step: int, batch: int, speed: float | None) -> str:

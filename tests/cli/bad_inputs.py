@@ -205,6 +205,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "deep.toml": lambda good: b"[" + b".".join([b"a"] * 5000) + b"]\nb = 1\n",
     "unknown.toml": lambda good: b"[training]\nstepz = 3\n[data]\nkind = 'moon'\n",
     "hostile.toml": lambda good: b'[training]\n"\\u001b[31m[red]" = 1\n',
+    "pretrained/moons.pt": lambda good: good,
     "schedule.toml": lambda good: b"schedule = 3\n",
     **{name: (lambda good, content=content: content) for name, content in bad_data.FILES.items()},
 }
@@ -396,7 +397,13 @@ RESUME = [
     Row(
         "resume swissroll", "run", 1, "the preset swissroll has neither a run in runs nor a pretrained | toydiff train"
     ),
-    Row("resume exact:moons", "run", 2, "`exact:moons` is not a run that can go on"),
+    Row("resume exact:moons", "run", 2, "`exact:moons` is not a run that can go on: it is the exact denoiser of moons"),
+    Row(
+        "resume moons",
+        "pretrained/moons.pt",
+        2,
+        "`moons` is not a run that can go on: it is the pretrained checkpoint of moons | toydiff train",
+    ),
     Row("resume text.pt", "text.pt", 2, "`text.pt` is not a run that can go on"),
     Row("resume none.pt", "", 1, "none.pt is not there"),
 ]

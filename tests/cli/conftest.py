@@ -31,8 +31,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to be in, with runs in runs/."""
+    """An empty folder to be in, with runs in runs/ and no pretrained checkpoint, whichever are shipped."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("toydiff.names.pretrained_dir", lambda: Path("pretrained"))
     monkeypatch.setenv("TOYDIFF_RUNS", "runs")
     monkeypatch.setenv("TOYDIFF_DATA", os.environ.get("TOYDIFF_DATA", "downloads"))  # --data-dir sets it, too
     return tmp_path

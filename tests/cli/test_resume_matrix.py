@@ -87,7 +87,7 @@ STOPS: dict[str, tuple[int, Callable[[Trainer, dict[str, Any]], None]]] = {  # a
 }
 
 
-def samples_alone(ways: Mapping[str, Any], step: int) -> dict[str, Any]:
+def samples_alone(ways: Mapping[str, Any], step: int, talk: Talk) -> dict[str, Any]:
     """A picture that is the samples' bytes: figures take their time, and add nothing here."""
     x = np.concatenate([loaded.sample(2).x.numpy().ravel() for loaded in ways.values()])
     return {"samples": Image.frombytes("L", (4, x.size), x.astype("<f4").tobytes())}

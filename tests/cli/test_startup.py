@@ -55,7 +55,7 @@ def loaded(line: str, here: Path) -> tuple[int, set[str]]:
         ("resume", 1),
         ("sample none.pt", 1),
         ("sample nosuch", 2),
-        ("sample swissroll", 1),
+        ("sample circles", 1),
         ("sample exact:moon", 2),
         ("sample there.png -o there.png", 2),
         ("sample exact:moons -o none/x.png", 1),

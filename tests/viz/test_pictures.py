@@ -184,11 +184,16 @@ def test_schedule_plot_says_what_is_left_of_the_data(schedule: Linear, said: str
     figure = curves.schedule_plot(schedule, noise_levels(schedule, 6), "name")
     inked(figure)
     assert figure.get_suptitle() == f"name\n{said}"
-    left, right = figure.axes
+    left, right, *shares = figure.axes
     t = np.linspace(0, 1, 1001)
     assert np.allclose(left.lines[0].get_xdata(), t)
     assert np.allclose(left.lines[1].get_ydata(), [float(schedule(float(each)).sigma) for each in t])
     assert np.isfinite(right.get_ylim()).all()
+    assert bool(shares) == (schedule.variance == "preserving")
+    if schedule.kind == "linear" and not schedule.zero_terminal_snr:  # ᾱ is the product of 1 − β, β the straight line
+        alpha_bar, beta = (axes.lines[0].get_ydata() for axes in shares)
+        assert np.allclose(beta, np.linspace(4e-4, 0.04, 100))
+        assert np.allclose(alpha_bar[-1], np.prod(1 - beta))
 
 
 @pytest.mark.parametrize("kind", ["figure", "image"])

@@ -49,7 +49,10 @@ def resume(
         wanted = f"run:{newest.name}"
     found = find(wanted, where, latest=True)
     if found.kind != "checkpoint" or found.path.suffix != ".pt" or not (found.path.parent / "config.toml").is_file():
-        raise ConfigurationError(f"`{shown(wanted)}` is not a run that can go on", "Give the name of a run folder.")
+        raise ConfigurationError(
+            f"`{shown(wanted)}` is not a run that can go on: it is {found.why}",
+            "Only a run folder keeps what training needs. Give the name of one, or train one: toydiff train",
+        )
     talk.note(f"resuming {found.why}")
 
     from toydiff.layers import Layer, resolve

@@ -1,0 +1,129 @@
+"""Why shapes32 is set as it is: each setting changed alone, and what that costs in error and in seconds.
+
+    python benchmarks/shapes_recipes.py > benchmarks/shapes_recipes.md
+    python benchmarks/shapes_recipes.py --measure [RECIPE …]
+
+The second trains every recipe for 500 steps on one thread and appends a line each to benchmarks/shapes_recipes.jsonl;
+the first makes the table. Strict validity says nothing so early, but what decides it can be read at once: a picture is
+made or spoiled between log-SNR 2 and −1 (below, anything is still possible; above, every outline stands), so the table
+has the mean square error of x̂_0 there, of held-out pictures, the same pictures and noise for all. Seconds are those of
+the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from presets import machine, meaning, read
+
+from toydiff.cli.configure import configuration_layers
+from toydiff.config import Run
+from toydiff.denoiser import Denoiser
+from toydiff.files import write_text
+from toydiff.layers import resolve
+from toydiff.schedules import Level
+from toydiff.training import fit
+
+MEASURED = Path(__file__).with_suffix(".jsonl")
+STEPS, HELD_OUT, BATCH = 500, 512, 128
+LOG_SNR = (2.0, 1.0, 0.0, -1.0)
+ONE_BLOCK = ("network.blocks=1", "network.channels=48", "network.multipliers=[1,2,4]")
+WIDE_DENSITY = ("training.density={kind='log_normal',mean=0.5,std=1.4}",)
+RECIPES: dict[str, tuple[str, ...]] = {
+    "the preset": (),
+    "another seed": ("seed=1",),
+    "as it was": (*ONE_BLOCK, *WIDE_DENSITY, "training.optimizer.lr=1.5e-3"),
+    "one block of 48, 96, 192 channels": ONE_BLOCK,
+    "one block": ("network.blocks=1",),
+    "two blocks": ("network.blocks=2",),
+    "four blocks of 24, 48, 72 channels": ("network.blocks=4", "network.channels=24"),
+    "single pixels, 16 channels first": ("network.patch=1", "network.channels=16", "network.attention=[2]"),
+    "density N(0.5, 1.4²)": WIDE_DENSITY,
+    "density uniform": ("training.density={kind='uniform'}",),
+    "target v": ("model.target=v",),
+    "target flow": ("model.target=flow",),
+    "weight SNR": ("training.weight={kind='snr'}",),
+    "stratified levels": ("training.stratified=true",),
+    "lr 0.001": ("training.optimizer.lr=1e-3",),
+    "lr 0.004": ("training.optimizer.lr=4e-3",),
+    "batch 128, half the steps": ("training.batch_size=128", f"training.steps={STEPS // 2}"),
+}
+
+
+def configuration(recipe: str) -> Run:
+    """Return the preset with the settings of a recipe, in a short training."""
+    sets = [f"training.steps={STEPS}", *RECIPES[recipe]]
+    return resolve(configuration_layers("shapes32", None, sets, {})).run
+
+
+def measure(recipe: str) -> dict[str, Any]:
+    """Train a recipe; return what it costs and how wrong its estimates of held-out pictures are."""
+    run = configuration(recipe)
+    denoiser = run.build()
+    row: dict[str, Any] = {"recipe": recipe, "meaning": meaning(run), "machine": machine("cpu")}
+    row |= {"steps": run.total_steps, "parameters": sum(each.numel() for each in denoiser.parameters())}
+    began = time.process_time()
+    *_, last = fit(denoiser, run.data, run.training, seed=run.seed)
+    row["cpu_seconds"] = round(time.process_time() - began, 1)
+    return row | {"errors": errors(last.ema, run)}
+
+
+@torch.no_grad()
+def errors(denoiser: Denoiser, run: Run) -> list[float]:
+    """Return E (x̂_0 − x_0)² a pixel at each LOG_SNR, x_0 from −1 to 1."""
+    generator = torch.Generator().manual_seed(0)
+    x0 = run.data.draw(HELD_OUT, generator).x
+    eps = torch.randn(x0.shape, generator=generator)
+    found = []
+    for log_snr in LOG_SNR:
+        level = Level.at(torch.tensor(log_snr, dtype=torch.float64))
+        x = level.alpha.float() * x0 + level.sigma.float() * eps
+        estimate = torch.cat([denoiser(part, level) for part in x.split(BATCH)])
+        found.append(round(float((estimate.clamp(-1, 1) - x0).square().mean()), 6))
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the page: the recipes, as far as they mean today what was measured."""
+    newest = {(row["recipe"], row["meaning"]): row for row in rows}
+    found = [newest.get((name, meaning(configuration(name)))) for name in RECIPES]
+    measured = [row for row in found if row is not None]
+    heads = ["recipe", "parameters", "s of CPU", *(f"error at log-SNR {level:g}" for level in LOG_SNR)]
+    lines = [PREFACE.format(steps=STEPS, n=HELD_OUT, machine=measured[0]["machine"] if measured else "not measured")]
+    lines += [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for row in measured:
+        cells = [row["recipe"], f"{row['parameters'] / 1e6:.2f} M", f"{row['cpu_seconds']:.0f}"]
+        lines.append(f"| {' | '.join([*cells, *(f'{1000 * error:.2f}' for error in row['errors'])])} |")
+    return "\n".join(lines) + "\n"
+
+
+PREFACE = """# Recipes for shapes32
+
+By `python benchmarks/shapes_recipes.py`; measured by `python benchmarks/shapes_recipes.py --measure`: {machine}.
+
+Each recipe is the preset with one thing changed, trained for {steps} steps. Errors are 1,000 times the mean square
+error of the averaged weights' x̂_0, a pixel, over {n} held-out pictures. What another seed changes, the second row says.
+"""
+
+
+def main() -> None:
+    """Print the table; or measure, and keep what was measured."""
+    if sys.argv[1:2] != ["--measure"]:
+        print(table(read(MEASURED)), end="")
+        return
+    torch.set_num_threads(1)
+    for recipe in sys.argv[2:] or RECIPES:
+        if recipe not in RECIPES:
+            sys.exit(f"There is no recipe `{recipe}`. There are: {', '.join(RECIPES)}.")
+        row = measure(recipe)
+        write_text(MEASURED, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in [*read(MEASURED), row]))
+        print(recipe, row["cpu_seconds"], row["errors"], file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
