@@ -45,7 +45,7 @@ PICTURES = (
         "gallery/swissroll-process.png",
         "From noise to data",
         "The same samples at seven noise levels; below each, the estimate of x₀ that the step from there is made with.",
-        "sample swissroll --show-process",
+        "sample swissroll --show-process --show-x0",
     ),
     Picture(
         "gallery/swissroll.gif",
@@ -93,8 +93,8 @@ PICTURES = (
     Picture(
         "gallery/shapes-process.png",
         "Images from noise",
-        "x_t on the left, the estimate of x₀ from it on the right: outlines come first.",
-        "sample shapes32 --show-process -n 6",
+        "xₜ, and below it the estimate of x₀ from it: outlines come first.",
+        "sample shapes32 --show-process --show-x0 -n 4",
     ),
     Picture(
         "gallery/shapes-by-label.png",

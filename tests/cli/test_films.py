@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from toydiff.cli import films
+from toydiff.cli import filming, films
 from toydiff.cli.app import app
 from toydiff.cli.filming import words_of
 from toydiff.runs import load
@@ -155,6 +156,35 @@ def test_a_film_of_training_samples_each_checkpoint_from_one_noise(
     assert [shot.caption for shot in shots] == [f"after {step} training steps" for step in (5, 15, 30)]
     for shot, name in zip(shots, ("step-5", "step-15", "latest"), strict=True):
         assert np.array_equal(shot.x, samples(toydiff, f"runs/kept/{name}.pt"))
+    toydiff("animate", "kept", "to", "html", "--what", "training", "-n", "5", "-q")
+    page = Path("kept.html").read_text(encoding="utf-8")
+    assert [f'"caption":"{shot.caption}"' in page for shot in shots] == [True] * 3
+
+
+def test_a_missing_encoder_is_said_before_anything_is_sampled(
+    with_kept: Path, toydiff: Toydiff, drawn: list[list[Shot]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    said = toydiff("animate", "kept", "to", "mp4", code=1).stderr
+    assert "no mp4 can be made here: PyAV has no encoder libx264" in said and "--to png" in said
+    assert "filming" not in said and not drawn and not Path("kept.mp4").exists()
+
+
+def test_a_film_larger_than_the_limit_is_made_if_one_says_yes(
+    with_kept: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filming, "SIZE_LIMIT", 1000)
+    words = ("animate", "kept", "to", "gif", "--frames", "3", "--size", "80", "-n", "5")
+    assert "Say --yes" in toydiff(*words, code=2).stderr and not Path("kept.gif").exists()
+    toydiff(*words, "--yes")
+    assert Path("kept.gif").stat().st_size > 1000
+
+
+def test_beside_the_data_the_film_says_what_it_is(with_kept: Path, toydiff: Toydiff) -> None:
+    for what, title in (("reverse", "samples"), ("forward", "data with noise")):
+        name = f"{what}.html"
+        toydiff("animate", "kept", "-o", name, "--side-by-side", "data", "--what", what, "--frames", "3", "-n", "5")
+        assert re.findall(r'"title":"(.*?)"', Path(name).read_text(encoding="utf-8"))[1:] == ["data", title]
 
 
 def test_interpolation_ends_at_the_samples_of_both_seeds(

@@ -61,7 +61,7 @@ def test_samples_are_a_grid_beside_the_data_and_the_process_has_rows_and_columns
     width, height = opened("grid.png").size
     assert 1400 < width < 1800 and height < 1300
     width, height = opened("samples.png").size
-    assert 8 * 96 < height < 8 * 130 and width > 10 * 96
+    assert 8 * 96 < height < 8 * 130 and 5 * 96 < width < 7 * 96
     picture = grey("black-and-white.png")
     third = picture[120:-60, 2 * picture.shape[1] // 3 + 20 : -20]
     assert np.isin(third, (0, 255)).mean() > 0.97 > np.isin(picture[120:-60], (0, 255)).mean()  # text is neither

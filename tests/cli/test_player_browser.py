@@ -32,6 +32,8 @@ from toydiff.viz import carried
 pytestmark = [pytest.mark.browser]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 Open = Callable[..., Any]
+COLOURS = np.array([[230, 40, 40], [40, 200, 60], [50, 80, 240]], np.uint8)
+"""Of images that are nothing else."""
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +54,14 @@ def chromium() -> Iterator[Any]:
 def pages(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pages: points, two panels of points, of data and images, and noise that dwarfs the data."""
     folder = tmp_path_factory.mktemp("pages")
+    np.savez(folder / "colours.npz", images=np.broadcast_to(COLOURS[:, None, None], (3, 8, 8, 3)))
     for name, words in {
         "points": ["tiny", "--frames", "9", "-n", "40", "--fps", "10", "--hold", "1,2", "--label", "1"],
         "mixed": ["tiny", "--frames", "9", "-n", "40"],
         "side": ["plain", "--side-by-side", "data,ddpm:20,ddim:5", "--frames", "11", "-n", "40"],
         "score": ["plain", "--what", "score", "--frames", "5", "-n", "40"],
         "images": ["exact:shapes@3", "--frames", "9", "-n", "9"],
+        "colours": [f"exact:npz:{folder}/colours.npz@3", "--frames", "9", "-n", "9"],
         "exploding": ["exact:moons", "--what", "forward", "--frames", "5", "-n", "40"],
     }.items():
         words = ["animate", *words, "-o", str(folder / f"{name}.html"), "--runs-dir", str(trained / "runs"), "-q"]
@@ -360,6 +364,17 @@ def test_images_are_what_they_are(visit: Open) -> None:
     neighbours = [np.abs(np.diff(each, axis=1)).mean() for each in (noise, clean)]
     assert neighbours[1] < neighbours[0] / 3
     assert page.locator("#curves .marker").count() == 1
+
+
+def test_images_have_their_colours(visit: Open) -> None:
+    page = visit("colours")
+    page.keyboard.press("End")
+    shown = pixels(page)
+    third = len(shown) // 3
+    middles = shown[third // 2 :: third, third // 2 :: third].reshape(-1, 3)
+    assert len(middles) == 9 and len(np.unique(middles, axis=0)) > 1
+    for colour in middles:
+        assert np.abs(COLOURS.astype(int) - colour).sum(axis=1).min() <= 3
 
 
 def test_the_marker_moves_along_the_curves(visit: Open) -> None:

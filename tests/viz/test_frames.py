@@ -57,6 +57,23 @@ def test_captions_and_titles_are_legible_over_points() -> None:
         assert np.median(words[part][plate]) > 200
 
 
+@pytest.mark.parametrize("size", [64, 160, 240, 720])
+def test_captions_fit_into_small_frames_or_are_left_out(size: int) -> None:
+    words = ("t = 1.00,  step 0 of 4", "t = 5.30e-08,  σ = 4.54e-05,  step 1 of 4", "t = 0.00,  step 4 of 4")
+    blank = ("", "", "")
+    points, images = [np.full((2, 2), 0.9)] * 3, [np.zeros((1, 1, 40, 40))] * 3
+    films = {
+        "points": [points_film(shots(points, *each), (-1, 1, -1, 1), size=size) for each in (words, blank)],
+        "images": [images_film(shots(images, *each), size) for each in (words, blank)],
+    }
+    for name, (said, silent) in films.items():
+        written = [(a != b).any(axis=2) for a, b in zip(said, silent, strict=True)]
+        assert not any(ink[:, -2:].any() for ink in written), name
+        assert {ink.any() for ink in written} == {size > 64}, name
+        tall = [np.ptp(np.nonzero(ink.any(axis=1))[0]) for ink in written if ink.any()]
+        assert min(tall, default=5) >= 5, name
+
+
 def test_without_colours_the_starting_direction_gives_them() -> None:
     x = torch.tensor([[1.5, 0.0], [0.0, 1.5], [-1.5, 0.0], [0.0, -1.5]], dtype=torch.bfloat16)
     frame = next(points_film(shots([x], ""), LIMITS, size=401))

@@ -153,7 +153,7 @@ def drawn(data: Data, batch: Batch, columns: int, colour: bool = False, rows: in
     return glance(data, [("data", batch), ("samples", batch)], columns, rows, colour).lines
 
 
-@pytest.mark.parametrize("columns", [8, 20, 40, 80, 200])
+@pytest.mark.parametrize("columns", [4, 8, 11, 15, 20, 40, 80, 200])
 def test_whatever_is_drawn_fits(columns: int, tmp_path: Path) -> None:
     np.save(tmp_path / "line.npy", np.random.default_rng(0).normal(size=50))
     np.save(tmp_path / "deep.npy", np.random.default_rng(0).normal(size=(50, 10)))
@@ -162,8 +162,7 @@ def test_whatever_is_drawn_fits(columns: int, tmp_path: Path) -> None:
         batch = data.draw(9, torch.Generator().manual_seed(0))
         for colour in (False, True):
             lines = drawn(data, batch, columns, colour)
-            least = 2 * 4 + 2 if data.shape == (2,) else 3 * 4 + 4 if data.shape == (10,) else 0  # two, three panels
-            assert max(map(len, lines)) <= max(columns, least)
+            assert 4 <= max(map(len, lines)) <= columns
             assert 3 <= len(lines) <= 31
         if columns == 80:
             text = "\n".join(lines)
@@ -196,6 +195,12 @@ def test_classes_are_told_by_colour_alone() -> None:
     assert coloured.lines[-1] == "● upper  ● lower"
     assert plain.lines == coloured.lines[:-1]
     assert len(np.unique(coloured.ink.reshape(-1, 3), axis=0)) == 3  # two classes, and what has no colour
+
+
+def test_every_class_is_named_however_few_columns_there_are() -> None:
+    cells = glance(Moons(), [("data", Moons().draw(50, torch.Generator().manual_seed(0)))], 12, 30, True)
+    assert cells.lines[-2:] == ["● upper", "● lower"]
+    assert len({tuple(ink[0]) for ink in cells.ink[-2:].tolist()}) == 2
 
 
 def test_images_are_as_many_as_fit_and_named() -> None:

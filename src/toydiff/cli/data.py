@@ -12,7 +12,8 @@ import typer
 from toydiff.cli import options
 from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing
 from toydiff.cli.fetch import fetch, verify
-from toydiff.cli.sample import MOST_ROWS, PANELS, ROWS, choose_output, free_name
+from toydiff.cli.process import MOST_ROWS, PANELS, ROWS
+from toydiff.cli.sample import choose_output, free_name
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
 from toydiff.cli.terminal import PreviewOption, in_terminal

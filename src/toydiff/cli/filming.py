@@ -205,7 +205,7 @@ def with_steps(loaded: Loaded, frames: int, sampler: str | None, steps: int | No
     knots = loaded.schedule.knot_times
     start = loaded.config.sampling.start or 1.0
     most = frames - 1 if knots is None else min(frames - 1, round(start * len(knots)))
-    return with_sampling(loaded, sampler=sampler, steps=steps or most, **options)  # type: ignore[arg-type]
+    return with_sampling(loaded, sampler=sampler, steps=most if steps is None else steps, **options)  # type: ignore[arg-type]
 
 
 def check_bytes(out: Path, kind: str, pixels: int, frames: int, agreed: bool) -> None:
@@ -214,5 +214,6 @@ def check_bytes(out: Path, kind: str, pixels: int, frames: int, agreed: bool) ->
     if estimate > SIZE_LIMIT and not agreed:
         raise ConfigurationError(
             f"{shown(out)} would have about {estimate / 1e6:,.0f} MB",
-            "Say --yes if that is what you want; or take fewer --frames, a smaller --size, or mp4.",
+            "Say --yes if that is what you want; or take fewer --frames, a smaller --size"
+            + ("." if kind == "mp4" else ", or mp4."),
         )

@@ -242,4 +242,7 @@ def staged(
     else:
         length = min(length, len(loaded.config.levels()))
         main = reverse(loaded, cast, length)
-    return Staged([*(data_panel(loaded, count, length) for _ in sides), main], length, words)
+    if sides:
+        titled = main._replace(title="data with noise" if what == "forward" else "samples")
+        return Staged([*(data_panel(loaded, count, length) for _ in sides), titled], length, words)
+    return Staged([main], length, words)

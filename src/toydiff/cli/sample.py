@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toydiff.cli import editing, options, progression, shards, singly
+from toydiff.cli import editing, options, process, progression, shards, singly
 from toydiff.cli.drawing import PICTURES, DpiOption, SizeOption, ThemeOption, check_drawing, provenance
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from toydiff.viz.png import Picture
 
 FORMATS = (*PICTURES, "npz", "csv")
-PANELS = 7
-"""Noise levels a process picture shows."""
-ROWS, MOST_ROWS = 8, 100
-"""Images it shows, a row each, and the most it can show."""
 
 
 @options.guarded
@@ -52,7 +48,8 @@ def sample(
     strength: editing.StrengthOption = None,
     mask: editing.MaskOption = None,
     interpolate: editing.InterpolateOption = None,
-    show_process: Annotated[bool, typer.Option("--show-process", help="Picture the way from noise to data.")] = False,
+    show_process: process.ProcessOption = False,
+    show_x0: process.X0Option = False,
     at_steps: progression.AtStepsOption = None,
     shard: shards.ShardOption = None,
     merge: shards.MergeOption = False,
@@ -85,8 +82,7 @@ def sample(
         output, to, f"{_stem(found.value, found.kind)}-{'process' if show_process else 'samples'}", FORMATS
     )
     paper, drawn = check_drawing(out, theme, size, dpi), out.suffix.lower().removeprefix(".") in PICTURES
-    if show_process and not drawn:
-        raise ConfigurationError(f"--show-process draws a picture, not {out.suffix}", "Give -o something.png.")
+    process.check_words(show_process, show_x0, drawn)
     if threshold and (show_process or not drawn):
         raise ConfigurationError(
             "--threshold shows samples in black and white, in a picture of their own", "Give -o something.png alone."
@@ -126,17 +122,19 @@ def sample(
     loaded = ready(list(checkpoints.values())[-1] if checkpoints else found)
     by = load(weaker, device=where, warn=talk.warn) if weaker else None
     scale = loaded.guidance(guidance, by)
-    few = show_process or bool(checkpoints)
-    shown_by_itself = ROWS if few and loaded.data.pictorial else loaded.config.shown
+    few = (show_process and drawn) or bool(checkpoints)
+    shown_by_itself = process.ROWS if few and loaded.data.pictorial else loaded.config.shown
     count = asked or (editing.WAY if ends else shown_by_itself)
     start = editing.beginning(loaded, first, count, ends, label, init, strength, mask, free=asked is None)
-    check_shape(loaded, out, len(start.seeds), show_process, threshold)
+    check_shape(loaded, out, threshold)
+    if show_process:
+        process.check_room(loaded, len(start.seeds), drawn)
     files = singly.files_of(loaded, out, start) if each else []
     progression.check_room(loaded, checkpoints, len(start.seeds))
     editing.check_leads(scale, by, start.label, start.edit.departs)
     last = loaded.config.sampling.steps
-    panels = sorted({round(k * last / (PANELS - 1)) for k in range(PANELS)}) if show_process else [last]
-    keep = sorted({*panels, *(min(k + 1, last) for k in panels)})  # a frame's x̂_0 was made at the level before it
+    steps_shown = process.shown_steps(last, drawn) if show_process else [last]
+    keep = process.needed_steps(steps_shown, last)
     evaluations: list[int] = []
     guided: dict[str, Any] = {"guidance": scale, "interval": interval or EVERYWHERE, "guide": by}
     more: dict[str, Any] = {"clip": bounds, "device": where, "evaluations": evaluations, **guided}
@@ -161,8 +159,7 @@ def sample(
     how = described(loaded, bounds, evaluations)
     text = {"seeds": start.said, "sampler": how, **provenance(loaded)}
     samples = Batch(frames[-1].x, labels)
-    kept = dict(zip(keep, frames, strict=True))
-    strip = [kept[k]._replace(x0=kept[min(k + 1, last)].x0) for k in panels] if show_process else []
+    strip = process.way(dict(zip(keep, frames, strict=True)), steps_shown, last) if show_process else []
     real = (
         beside(loaded, len(samples.x), talk)
         if (drawn and not strip and not files) or (preview and not loaded.data.pictorial)
@@ -173,14 +170,14 @@ def sample(
     elif drawn:
         learning = [(f"step {step:,}", Batch(f[-1].x, label)) for step, (f, label) in way]
         learning += [(f"step {max(checkpoints):,}", samples)] if checkpoints else []
-        paper.draw(lambda: drawing(loaded, samples, real, strip, threshold, learning), **text)
+        paper.draw(lambda: drawing(loaded, samples, real, strip, show_x0, threshold, learning), **text)
     else:
-        write(samples, start.seeds, out)
+        write(samples, start.seeds, strip, out)
     if preview:
         in_terminal(talk, loaded.data, titled(samples, real))
     words = shown(out) if len(files) < 2 else f"{shown(files[0])} … {shown(files[-1].name)}"
     talk.result(
-        f"{words}: {len(start.seeds):,} samples of {shown(loaded.name)}, {how}",
+        f"{words}: {len(start.seeds):,} sample{'s' * (len(start.seeds) > 1)} of {shown(loaded.name)}, {how}",
         {
             "output": [str(file) for file in files] or str(out),
             "n": len(start.seeds),
@@ -191,7 +188,7 @@ def sample(
     )
 
 
-def check_shape(loaded: Loaded, out: Path, count: int, show_process: bool, threshold: bool) -> None:
+def check_shape(loaded: Loaded, out: Path, threshold: bool) -> None:
     """Raise ConfigurationError, before anything is sampled, for what cannot be made of samples of that shape."""
     if out.suffix == ".csv":
         from toydiff.arrays import check_csv
@@ -199,17 +196,18 @@ def check_shape(loaded: Loaded, out: Path, count: int, show_process: bool, thres
         check_csv(loaded.data.shape)
     if threshold and not loaded.data.pictorial:
         raise ConfigurationError(f"--threshold is for images, and `{shown(loaded.name)}` makes points", "Leave it out.")
-    if show_process and loaded.data.pictorial and count > MOST_ROWS:
-        raise ConfigurationError(
-            f"--show-process draws a row for each image: {count:,} are too many", f"Take {MOST_ROWS} or fewer, with -n."
-        )
 
 
-def write(samples: Batch, seeds: Tensor, out: Path) -> None:
-    """Write samples as arrays."""
-    from toydiff.arrays import write_csv, write_npz
+def write(samples: Batch, seeds: Tensor, way: list[Frame], out: Path) -> None:
+    """Write samples as arrays, with the way to them if that is wanted."""
+    from toydiff.arrays import write_csv, write_npz, write_way_csv
 
-    (write_csv if out.suffix.lower() == ".csv" else write_npz)(out, samples, seeds)
+    if out.suffix.lower() == ".npz":
+        write_npz(out, samples, seeds, way)
+    elif way:
+        write_way_csv(out, way, samples.label, seeds)
+    else:
+        write_csv(out, samples, seeds)
 
 
 def beside(loaded: Loaded, count: int, talk: Talk) -> Batch | None:
@@ -236,6 +234,7 @@ def drawing(
     samples: Batch,
     real: Batch | None,
     frames: list[Frame],
+    show_x0: bool,
     threshold: bool,
     learning: list[tuple[str, Batch]],
 ) -> Picture:
@@ -245,7 +244,7 @@ def drawing(
     data = loaded.data
     if frames:
         levels, x_t, x0 = ([getattr(frame, key) for frame in frames] for key in ("level", "x", "x0"))
-        return process_picture(data, levels, x_t, x0, samples.label)
+        return process_picture(data, levels, x_t, x0 if show_x0 else None, samples.label)
     if learning:
         from toydiff.viz.progression import progression_picture
 

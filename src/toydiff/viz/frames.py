@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from toydiff.data import Data
 from toydiff.errors import ConfigurationError
@@ -23,6 +23,8 @@ from toydiff.viz.style import Array, ArrayLike, Limits, class_colours, robust_li
 
 SMALLEST = 0.5
 """Pixels of a film that a pixel of an image takes at least, across and up."""
+LEGIBLE = 6
+"""Pixels of words below which nobody could read them: they are left out."""
 CAPTION, TITLE = 0.06, 0.065
 """Shares of an image film's height that its caption and its title, if it has one, take; at least 18 pixels."""
 
@@ -146,7 +148,7 @@ def images_film(
     if (opening := next(shots, None)) is None:
         return
     top = PADDING if title is None else _top(size)
-    face = _face(opening.caption, max(11, round(0.03 * size)), size)
+    pixels = max(11, round(0.03 * size))
     for shot in chain([opening], shots):
         each = shades(shot.x, domain)
         columns, height, width = film_grid(len(each), each.shape[1:3], size, title is not None)
@@ -159,17 +161,18 @@ def images_film(
             frame.paste(Image.fromarray(tile).resize((width, height), Image.Resampling.BOX), place)
         below = top + rows * (height + PADDING)
         pen = ImageDraw.Draw(frame)
-        pen.text((left, (below + size) / 2), shot.caption, fill=theme().ink, font=face, anchor="lm")
-        if title:
-            heading = _face(title, max(12, round(0.034 * size)), size)
-            pen.text((size / 2, top / 2), title, fill=theme().ink, font=heading, anchor="mm")
+        pixels = _fitting(shot.caption, pixels, size - left)  # what was small once stays so
+        if pixels >= LEGIBLE:
+            pen.text((left, (below + size) / 2), shot.caption, fill=theme().ink, font=font(pixels), anchor="lm")
+        if title and (heading := _fitting(title, max(12, round(0.034 * size)), size)) >= LEGIBLE:
+            pen.text((size / 2, top / 2), title, fill=theme().ink, font=font(heading), anchor="mm")
         yield np.asarray(frame)
 
 
-def _face(words: str, wanted: int, size: int) -> ImageFont.FreeTypeFont:
-    """Return the font of `wanted` pixels, or the largest below in which the words, and a digit more, fit the frame."""
-    fitting = (k for k in range(wanted, 5, -1) if font(k).getlength(f"{words}00") <= size - 2 * PADDING)
-    return font(next(fitting, 5))
+def _fitting(words: str, wanted: int, room: int) -> int:
+    """Return how many pixels high the words are: as wanted, or as fit into the room with a digit more; 0 if none do."""
+    sizes = (k for k in range(wanted, 0, -1) if font(k).getlength(f"{words}00") <= room - 2 * PADDING)
+    return next(sizes, 0)
 
 
 def side_by_side(*films: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

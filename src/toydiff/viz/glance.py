@@ -31,8 +31,8 @@ from toydiff.viz.terminal import (
 
 WIDEST = 48
 """Columns of a panel of points at most: wider, a thousand dots lie too far apart to be seen as a shape."""
-NARROWEST = 8
-"""Columns there must be for a panel."""
+NARROW, NARROWEST = 12, 4
+"""Columns that a panel takes at least where there is another beside it, and that there must be for one."""
 MARGIN = 0.06
 """Room around the points, as a share of their extent."""
 MOST_NAMES = 8
@@ -43,8 +43,8 @@ def glance(data: Data, sets: Sequence[tuple[str, Batch]], columns: int, rows: in
     """Return titled sets of samples as characters, at most `columns` wide and about `rows` high.
 
     Points: a panel a set, the limits those of the first; of more than two coordinates a row of panels a set, one for
-    each pair of the first three. Images: as many of the last set as fit, not enlarged. With `colour` classes are told,
-    and images are drawn, by colours.
+    each pair of the first three. Where there are few columns panels lie under one another. Images: as many of the last
+    set as fit, not enlarged. With `colour` classes are told, and images are drawn, by colours.
     """
     columns = max(columns, NARROWEST)
     if data.pictorial:
@@ -60,7 +60,9 @@ def glance(data: Data, sets: Sequence[tuple[str, Batch]], columns: int, rows: in
 def _points(data: Data, sets: Sequence[tuple[str, Batch]], columns: int, rows: int, labelled: bool) -> Cells:
     """Return a square panel for each set, or for each of its pairs of coordinates."""
     pairs = list(combinations(range(min(math.prod(data.shape), 3)), 2))
-    across, down = (len(sets), 1) if len(pairs) == 1 else (len(pairs), len(sets))
+    count, groups = (len(sets), 1) if len(pairs) == 1 else (len(pairs), len(sets))
+    across = _across(count, columns)
+    down = groups * math.ceil(count / across)
     side = min((columns + 2) // across - 4, 2 * (rows // down - 5), WIDEST) // 2
     side = max(2 * side, 2)
     panels: list[Cells] = []
@@ -74,16 +76,26 @@ def _points(data: Data, sets: Sequence[tuple[str, Batch]], columns: int, rows: i
             dots = braille(points[:, pair], limits, side, side // 2, colours)
             row.append(above(words(named, side + 2), framed(dots, limits[:2])))
         if len(row) > 1:
-            joined = beside(*row)
+            joined = _laid(row, across)
             row = [above(words(title, joined.text.shape[1]), joined)]
         panels += row
-    return beside(*panels) if len(pairs) == 1 else above(*panels)
+    return _laid(panels, across) if len(pairs) == 1 else above(*panels)
+
+
+def _across(count: int, columns: int) -> int:
+    """Return how many of so many panels there is room for beside one another."""
+    return max(1, min(count, (columns + 2) // (NARROW + 2)))
+
+
+def _laid(panels: Sequence[Cells], across: int) -> Cells:
+    return above(*(beside(*panels[k : k + across]) for k in range(0, len(panels), across)))
 
 
 def _line(data: Data, sets: Sequence[tuple[str, Batch]], columns: int, rows: int, labelled: bool) -> Cells:
     """Return the densities of numbers, side by side, on one scale."""
-    width = max(min((columns + 2) // len(sets) - 4, WIDEST), 1)
-    height = max(min(rows - 4, width // 4), 1)
+    across = _across(len(sets), columns)
+    width = max(min((columns + 2) // across - 4, WIDEST), 1)
+    height = max(min(rows // math.ceil(len(sets) / across) - 4, width // 4), 1)
     low, high = interval(sets[0][1].x, margin=MARGIN)
     shares = [np.histogram(batch.x, width, (low, high))[0] / max(len(batch.x), 1) for _, batch in sets]
     most = max(max(each.max() for each in shares), 1e-12)
@@ -91,7 +103,7 @@ def _line(data: Data, sets: Sequence[tuple[str, Batch]], columns: int, rows: int
         above(words(title, width + 2), framed(bars(each / most, height), (low, high)))
         for (title, _), each in zip(sets, shares, strict=True)
     ]
-    return beside(*panels)
+    return _laid(panels, across)
 
 
 def _images(data: Data, title: str, batch: Batch, columns: int, rows: int, colour: bool) -> Cells:
@@ -123,11 +135,12 @@ def _with_outside(title: str, points: NDArray[Any], limits: Sequence[float], roo
 
 
 def _legend(names: Sequence[str], columns: int) -> Cells:
-    """Return "● name" for each class, in its colour."""
-    parts: list[Cells] = []
+    """Return "● name" for each class, in its colour, in as many lines as that takes."""
+    lines: list[list[Cells]] = [[]]
     for name, colour in zip(names, class_palette(len(names)), strict=False):
-        part = Cells.plain(np.array([characters(f"● {name}")]))
+        part = words(f"● {name}", min(len(characters(f"● {name}")), columns))
         part.ink[0, 0] = np.round(255 * colour)
-        if sum(each.text.shape[1] + 2 for each in [*parts, part]) - 2 <= columns:
-            parts.append(part)
-    return beside(*parts)
+        if lines[-1] and sum(each.text.shape[1] + 2 for each in lines[-1]) + part.text.shape[1] > columns:
+            lines.append([])
+        lines[-1].append(part)
+    return above(*(beside(*line) for line in lines))

@@ -120,12 +120,13 @@ def image_process(
     names: Sequence[str] = (),
     scale: int | None = None,
     domain: Domain = UNIT,
+    together: int = 1,
 ) -> Image.Image:
     """Return images at several noise levels: rows = samples, columns = levels, the blocks side by side.
 
     Each block {title: one (N, C, H, W) array a level} has its title on top and, over each column, the level's caption;
     `notes`, one for each level, are written under the columns and `names`, one for each row, before them. Both may
-    have several lines.
+    have several lines. Between rows that belong `together`, so many of them, and the next there is some room.
     """
     if not captions:
         raise ToydiffError("no noise level to show", "Give at least one.")
@@ -134,24 +135,26 @@ def image_process(
     face, heading = _fitting([*captions, *notes], width), font(max(15, min(22, round(width / 5))))
     line = round(face.size * 1.3)
     over, under = (max((text.count("\n") + 1 for text in texts), default=0) * line for texts in (captions, notes))
-    top = MARGIN + round(1.8 * heading.size) + over
-    labels = [wrapped(name, face, 110) for name in names]
+    top = MARGIN + (round(1.8 * heading.size) if any(blocks) else 0) + over
+    labels = ["\n".join(wrapped(line, face, 140) for line in name.splitlines()) for name in names]
     left = MARGIN + round(max((face.getlength(part) for text in labels for part in text.splitlines()), default=-8) + 8)
     block = len(captions) * (width + PADDING) - PADDING
-    size = (left + len(cells) * (block + 2 * MARGIN) - MARGIN, top + count * (height + PADDING) + under + MARGIN)
+    at = [top + i * (height + PADDING) + i // together * (0 if together == 1 else MARGIN) for i in range(count)]
+    foot = at[-1] + height + PADDING
+    size = (left + len(cells) * (block + 2 * MARGIN) - MARGIN, foot + under + MARGIN)
     picture = Image.new("RGB", size, theme().paper)
     pen = ImageDraw.Draw(picture)
     for i, text in enumerate(labels):
-        at = (left - 8, top + i * (height + PADDING) + height / 2)
-        pen.multiline_text(at, text, fill=theme().muted, font=face, anchor="rm", align="right")
+        where = (left - 8, at[i] + height / 2)
+        pen.multiline_text(where, text, fill=theme().muted, font=face, anchor="rm", align="right")
     for b, (title, levels) in enumerate(zip(blocks, cells, strict=True)):
         start = left + b * (block + 2 * MARGIN)
         pen.text((start + block / 2, MARGIN), title, fill=theme().ink, font=heading, anchor="ma")
         for k, column in enumerate(levels):
             x = start + k * (width + PADDING)
             for i, tile in enumerate(column):
-                picture.paste(Image.fromarray(tile), (x, top + i * (height + PADDING)))
-            for texts, y in ((captions, top - over), (notes, top + count * (height + PADDING))):
+                picture.paste(Image.fromarray(tile), (x, at[i]))
+            for texts, y in ((captions, top - over), (notes, foot)):
                 for i, part in enumerate(texts[k].splitlines() if texts else ()):
                     pen.text((x + width / 2, y + (i + 0.5) * line), part, fill=theme().ink, font=face, anchor="mm")
     return picture

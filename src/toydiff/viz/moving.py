@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from toydiff.errors import ToydiffError
@@ -37,6 +38,8 @@ BINS, BLUR = 160, 1.4
 """Bins of a density across and up, and how many of them it is smoothed over."""
 FIELD = 24
 """Arrows of a field across and up."""
+SMALL, LEGIBLE = 8.0, 4.5
+"""Points of the words in small frames, where they fit; and those below which nobody could read them."""
 
 
 class Shot(NamedTuple):
@@ -64,10 +67,12 @@ class Stage:
         set_limits(ax, limits)
         plate = {"facecolor": theme().paper, "edgecolor": "none", "alpha": 0.85, "boxstyle": "round,pad=0.25"}
         text: dict[str, Any] = {"transform": ax.transAxes, "color": theme().ink, "bbox": plate, "animated": True}
-        self.heading = ax.text(0.5, 0.965, title, ha="center", va="top", fontsize=21 * self.zoom, **text)
+        larger, smaller = (max(points * self.zoom, SMALL) for points in (21, 19))
+        self.heading = ax.text(0.5, 0.965, title, ha="center", va="top", fontsize=larger, **text)
+        self._fit(self.heading, title)
         if overlay is not None:
             dots(ax, planar(overlay), theme().hairline, size=1.5 * self.zoom**2)
-        self.caption = ax.text(0.03, 0.03, "", ha="left", va="bottom", fontsize=19 * self.zoom, **text)
+        self.caption = ax.text(0.03, 0.03, "", ha="left", va="bottom", fontsize=smaller, **text)
         self.canvas.draw()  # type: ignore[no-untyped-call]
         self._copy()
 
@@ -79,11 +84,20 @@ class Stage:
 
     def shoot(self, artists: Iterable[Artist], caption: str) -> NDArray[np.uint8]:
         """Return the frame in which the artists are drawn over what stands still."""
-        self.caption.set_text(caption)
+        self._fit(self.caption, caption)
         self.canvas.restore_region(self.background)  # type: ignore[no-untyped-call]
         for artist in (*artists, self.caption, self.heading):
             self.ax.draw_artist(artist)
         return snapshot(self.canvas)
+
+    def _fit(self, text: Text, words: str) -> None:
+        """Write words smaller until they fit into the frame, and leave out what would be illegible."""
+        canvas, points = self.canvas.get_renderer(), float(text.get_fontsize())  # type: ignore[no-untyped-call]
+        text.set_text(f"{words}000")  # numbers may get longer: their size should not change in the film
+        while points >= LEGIBLE and text.get_window_extent(canvas).width > 0.94 * 720 * self.zoom:
+            points -= 0.25  # not by the ratio of widths: letters have whole pixels
+            text.set_fontsize(points)
+        text.set(text=words, visible=points >= LEGIBLE)
 
     def _copy(self) -> None:
         self.background = self.canvas.copy_from_bbox(self.canvas.figure.bbox)  # type: ignore[no-untyped-call]

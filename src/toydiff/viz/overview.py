@@ -57,19 +57,27 @@ def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = Fals
 
 
 def process_picture(
-    data: Data, levels: Sequence[Level], x_t: Sequence[ArrayLike], x0: Sequence[ArrayLike], label: ArrayLike | None
+    data: Data,
+    levels: Sequence[Level],
+    x_t: Sequence[ArrayLike],
+    x0: Sequence[ArrayLike] | None,
+    label: ArrayLike | None,
 ) -> Figure | Image.Image:
-    """Draw the way from noise to data, a column a noise level: x_t, and the estimate of x_0 made from it."""
+    """Draw the way from noise to data, a column a noise level: x_t, and below it the estimate of x_0 made from it, if
+    given. Of images every sample has a row, or two."""
     if not data.pictorial:
         return _strip(data)(levels, x_t, x0)
     domain = domain_of(data)
     title, scales = seen(levels)
-    blocks = {
-        title: [rescaled(x, s, sum(domain) / 2) for x, s in zip(x_t, scales, strict=True)],
-        "estimate of x₀ from xₜ": x0,
-    }
-    names = [] if label is None else names_of(data, label)
-    return image_process(blocks, [_lines(level) for level in levels], names=names, domain=domain)
+    rows = [rescaled(x, s, sum(domain) / 2) for x, s in zip(x_t, scales, strict=True)]
+    names, captions = [] if label is None else names_of(data, label), [_lines(level) for level in levels]
+    if x0 is None:
+        return image_process({title: rows}, captions, names=names, domain=domain)
+    pairs = [
+        np.stack([x, as_array(estimate)], 1).reshape(-1, *x.shape[1:]) for x, estimate in zip(rows, x0, strict=True)
+    ]
+    under = [name for each in names or [""] * len(rows[0]) for name in (f"{each}\n{title}".strip(), "estimate of x₀")]
+    return image_process({"": pairs}, captions, names=under, domain=domain, together=2)
 
 
 def forward_picture(
