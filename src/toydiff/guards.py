@@ -272,7 +272,7 @@ def parse_npy(content: bytes, name: str) -> NDArray[Any]:
         array: np.ndarray[Any, Any] = np.frombuffer(content, dtype, count, begin)
         return array.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=True)
     except ValueError as error:
-        raise ToydiffError(f"{name} holds no array of numbers: {_said(error)}", "Write it with numpy.save.") from error
+        raise ToydiffError(f"{name} holds no array of numbers: {_said(error)}", "numpy.save numbers only.") from error
 
 
 def _npy_header(content: bytes) -> tuple[np.dtype[Any], tuple[int, ...], Any, int]:

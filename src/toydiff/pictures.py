@@ -43,7 +43,7 @@ def decode_picture(
         if not first and picture.format != "MPO" and getattr(picture, "is_animated", False):
             raise ToydiffError(f"{name} holds more than one frame", "Give a picture of one frame.")
         picture.load()
-        return _array(_eight_bits(ImageOps.exif_transpose(picture)), channels)
+        return _array(_eight_bits(ImageOps.exif_transpose(picture), name), channels)
 
 
 def read_text(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -75,13 +75,13 @@ def _opened(
         raise ToydiffError(f"{name} is not a picture that can be read", f"Known: {', '.join(formats)}.") from error
 
 
-def _eight_bits(picture: Any) -> Any:
+def _eight_bits(picture: Any, name: str) -> Any:
     """Return grey of 16 bits as grey of 8, which `convert` would cut off at 255."""
     if not picture.mode.startswith(("I", "F")):
         return picture
     values = np.asarray(picture)
     if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("no picture of 8 or 16 bits")
+        raise ToydiffError(f"{name} has pixels that are not of 8 or 16 bits", "Save it as a PNG.")
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 

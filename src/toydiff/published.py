@@ -168,9 +168,9 @@ def lacking(name: str, wrong: dict[str, str]) -> ToydiffError:
     """Return the error that says which files a data set lacks, and where to put them."""
     folder, files = shown(folder_of(name)), ", ".join(wrong)
     missing = all(why == "is not there" for why in wrong.values())
-    what = f"lacks {files}" if missing else ": " + "; ".join(f"{file} {why}" for file, why in wrong.items())
+    what = f" lacks {files}" if missing else ": " + "; ".join(f"{file} {why}" for file, why in wrong.items())
     return ToydiffError(
-        f"the data set `{name}` is not ready: {folder} {what}",
+        f"the data set `{name}` is not ready: {folder}{what}",
         f"Download it: toydiff data fetch {name}\n"
         f"  Without a network: get {files} from {OFFICIAL[name].mirrors[0]} on another machine, and put "
         f"{'it' if len(wrong) == 1 else 'them'} into {folder}, or run: toydiff data fetch {name} --from FOLDER",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from .conftest import Toydiff
 from .program import TINY
@@ -103,6 +104,17 @@ def test_training_shows_its_samples_at_the_rhythm_of_the_run(here: Path, toydiff
     again = toydiff("resume", "a", "--steps", "40", "--preview", "--json")
     assert re.findall(r"step (\d+), averaged weights", again.stderr) == ["40"]
     assert all("step" in json.loads(line) for line in again.stdout.splitlines())
+
+
+def test_a_picture_of_a_run_shows_both_weights_unless_none_are_averaged(here: Path, toydiff: Toydiff) -> None:
+    toydiff(*QUICK, "--name", "both")
+    done = toydiff(*QUICK, "--name", "raw", "--preview", "--set", "training.ema.half_life=0")
+    assert "averaged" not in done.stderr and re.search(r"\bstep 20\b(?!/)", done.stderr)
+    sizes = []
+    for name in ("both", "raw"):
+        with Image.open(f"runs/{name}/samples/step-20.png") as picture:
+            sizes.append(picture.size)
+    assert sizes[0][0] == pytest.approx(1.5 * sizes[1][0], rel=0.01) and sizes[0][1] == sizes[1][1]
 
 
 def test_the_board_keeps_one_picture_and_the_curve_of_losses(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -11,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from toydiff.cli.talk import Talk
 
 from .program import TINY, program
 
@@ -130,3 +133,12 @@ def test_shells_complete_names(tmp_path: Path) -> None:
     assert {"my-run", "moons", "mnist"} <= set(completed("toydiff sample m"))
     assert completed("toydiff sample x --sampler dd") == ["ddpm", "ddim"]
     assert completed("toydiff data show c") == ["circles", "checkerboard", "cifar10", "csv:"]
+
+
+def test_a_log_names_the_level_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("log.txt", "log.jsonl"):
+        Talk(log_file=tmp_path / name, quiet=True).warn("beware")
+        assert capsys.readouterr().err == "warning: beware\n"
+    assert (tmp_path / "log.txt").read_text().split()[1:] == ["warning", "beware"]
+    row = json.loads((tmp_path / "log.jsonl").read_text())
+    assert (row["level"], row["message"]) == ("warning", "beware")

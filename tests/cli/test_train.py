@@ -82,7 +82,7 @@ def test_tensorboard_has_the_scalars_and_both_pictures(with_run: Path) -> None:
     bins = {f"loss_by_noise_level/{k}_of_10" for k in range(10)}
     expected = {"loss/training", "loss/validation", "learning_rate", "gradient_norm"} | bins
     assert expected <= set(board.Tags()["scalars"])
-    assert set(board.Tags()["images"]) == {"samples/ema", "samples/raw"}
+    assert set(board.Tags()["images"]) == {"samples/ema_and_raw"}
     metrics = rows(with_run / "runs" / "tiny" / "metrics.jsonl")
     logged = [(event.step, event.value) for event in board.Scalars("loss/training")]
     assert logged == [(row["step"], pytest.approx(row["loss"])) for row in metrics if "loss" in row]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from toydiff.data import Batch, Shapes
+from toydiff.data import Batch, Moons, Shapes
 from toydiff.data.base import Data
 from toydiff.errors import ToydiffError
 from toydiff.schedules import EDM, Cosine, Flow
@@ -204,6 +204,21 @@ def test_every_schedule_has_its_process_and_its_forward_strip(schedule: Flow) ->
     process = drawn(overview.process_picture(data, levels, x_t, [two.x] * 3, two.label))
     forward = drawn(overview.forward_picture(data, schedule, levels[::-1], x_t[::-1], None))
     assert process.shape[1] > forward.shape[1] > 300
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [(Flow(), "α² = 0.25\nSNR = 1"), (Cosine(T=None), "ᾱ = 0.494\nSNR = 0.976"), (EDM(), "SNR = ")],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_under_a_column_stands_what_is_left_of_the_data(
+    schedule: Flow, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(overview, "process_strip", lambda levels, x_t, *, colour, notes: told.extend(notes))
+    x = Moons().draw(9, torch.Generator().manual_seed(0)).x
+    overview.forward_picture(Moons(), schedule, [schedule(0.5)], [x], None)
+    assert told[0].startswith(said)
 
 
 def test_noise_that_dwarfs_the_data_is_shown_in_proportion() -> None:

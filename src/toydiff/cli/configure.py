@@ -88,7 +88,8 @@ def configuration_layers(
 
 def data_assignments(source: Source) -> list[tuple[str, Any]]:
     """Return what the name of a data set sets."""
-    return [("data.kind", source.kind), *([] if source.path is None else [("data.path", source.path)])]
+    path = "./none" if source.path == "none" else source.path  # a file of that name; in a configuration it is no value
+    return [("data.kind", source.kind), *([] if path is None else [("data.path", path)])]
 
 
 def warn_of_idle(resolved: Resolved, talk: Talk) -> None:

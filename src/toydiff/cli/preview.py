@@ -19,25 +19,26 @@ IMAGES, EVALUATIONS = 25, 40
 
 
 def preview(ways: Mapping[str, Loaded], step: int, talk: Talk) -> dict[str, Any]:
-    """Return {TensorBoard tag: picture} of the averaged and raw weights, first the one to keep; points beside the data.
+    """Return {TensorBoard tag: picture} of the averaged and raw weights side by side; points beside the data.
 
-    `ways` has the weights by name, averaged first; all sample from the same seeds. The averaged ones' are also shown in
-    the terminal if that is wanted.
+    `ways` has the weights by name, averaged first; all sample from the same seeds. Where nothing is averaged they are
+    the same, and one is drawn. The averaged ones' are also shown in the terminal if that is wanted.
     """
     from toydiff.viz.overview import samples_picture
 
     run = cheap(next(iter(ways.values())).config)
     data = run.data
     n = min(run.shown, IMAGES if data.pictorial else 2000)
-    made = {f"step {step:,}, {way} weights": replace(each, config=run).sample(n) for way, each in ways.items()}
+    if run.training.ema.half_life:
+        tag, titles = "samples/ema_and_raw", [f"step {step:,}, {way} weights" for way in ways]
+    else:
+        tag, titles = "samples/raw", [f"step {step:,}"]
+    made = {title: replace(each, config=run).sample(n) for title, each in zip(titles, ways.values(), strict=False)}
     title, averaged = next(iter(made.items()))
     real = [] if data.pictorial else [("data", data.draw(n, torch.Generator().manual_seed(0)))]
     if talk.preview:
         in_terminal(talk, data, [*real, (title, averaged)])
-    if data.pictorial:
-        return {"samples/ema_and_raw": samples_picture(data, *made.items())}
-    tags = ("samples/ema", "samples/raw")
-    return {tag: samples_picture(data, *real, each) for tag, each in zip(tags, made.items(), strict=True)}
+    return {tag: samples_picture(data, *real, *made.items())}
 
 
 def cheap(run: Run) -> Run:

@@ -62,7 +62,7 @@ class Talk:
 
     def warn(self, text: str) -> None:
         """Say what the user should know even with -q."""
-        self._say("warning", f"warning: {text}", True)
+        self._say("warning", text, True)
 
     def result(self, text: str, data: Any = None) -> None:
         """Print a result on stdout: `text`, or with --json the document `data`."""
@@ -87,7 +87,8 @@ class Talk:
 
     def _say(self, level: str, text: str, visible: bool) -> None:
         if visible and not self.silent:
-            self.console.print(text, style="yellow" if level == "warning" else None)
+            warning = level == "warning"
+            self.console.print(f"warning: {text}" if warning else text, style="yellow" if warning else None)
         self.log(level, text)  # the log has it all, whatever the terminal shows
 
     def log(self, level: str, text: str) -> None:

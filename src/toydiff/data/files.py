@@ -141,7 +141,7 @@ class Samples(FromFile):
         else:  # black and white are −1/scale and 1/scale to the model, in every pixel
             shift, square = (0.0,), sum(float(_units(part).square().sum()) for part in torch.split(x, 4096)) / x.numel()
         if bool((x == x[:1]).all()) or not square > 0:
-            alike = f"all {len(x):,} {content.word} are alike" if len(x) > 1 else f"it holds one of its {content.word}"
+            alike = f"all {len(x):,} {content.word} are alike" if len(x) > 1 else f"it holds one {content.word[:-1]}"
             raise ToydiffError(f"{shown(self.path)}: {alike}", "There is nothing to learn from that.")
         shares = () if label is None else tuple((label.bincount(minlength=len(names)).double() / len(x)).tolist())
         train = len(x) - len(x) // HELD_OUT if held is None else int((~held).sum())

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Generator
 
-from toydiff.data.albums import opaque
+from toydiff.data.albums import SMALLEST, opaque
 from toydiff.data.base import Batch
 from toydiff.data.files import FromFile, Known, stamp
 from toydiff.errors import ToydiffError, shown
@@ -52,12 +52,16 @@ class Picture(FromFile):
 
 @lru_cache(maxsize=2)
 def _lattice(path: str, threshold: float, invert: bool, resolution: int, size: float, stamp: object) -> Lattice:
-    """Return the density of a picture; raises ToydiffError where nothing in it is dark."""
+    """Return the density of a picture; raises ToydiffError if it is tiny, or nothing in it is dark."""
     pixels = read_picture(path, channels=4)
     if invert:
         pixels = np.concatenate([255 - pixels[..., :3], pixels[..., 3:]], 2)
     dark = torch.from_numpy(1 - opaque(pixels) @ _GREY / 255)
     height, width = dark.shape
+    if min(height, width) < SMALLEST:
+        raise ToydiffError(
+            f"{shown(path)} is {width} × {height} pixels", f"There is nothing to see below {SMALLEST} across and up."
+        )
     scale = min(1.0, resolution / max(height, width))
     extent = max(1, round(height * scale)), max(1, round(width * scale))
     dark = torch.nn.functional.interpolate(dark[None, None], extent, mode="bilinear", antialias=True)[0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,6 +54,8 @@ def read_csv(path: str, label: str | int | None, columns: Sequence[str | int] | 
     def where(row: int) -> str:
         return f"{file}, line {numbers[row]}"
 
+    if label is None and which is not None and names[which] != "label" and (hint := _commas(rows[0][which])):
+        raise ToydiffError(f"{where(0)}, column `{shown(names[which])}`: `{rows[0][which]}` is not a number", hint)
     cells = [[row[k] for k in chosen] for row in rows]
     try:
         array = np.array(cells, dtype=np.float64)
@@ -60,10 +63,11 @@ def read_csv(path: str, label: str | int | None, columns: Sequence[str | int] | 
         row, k = next((i, j) for i, each in enumerate(cells) for j, cell in enumerate(each) if not _is_number(cell))
         raise ToydiffError(
             f"{where(row)}, column `{shown(names[chosen[k]])}`: `{shown(cells[row][k])[:40]}` is not a number",
-            "If it is the class, name that column with data.label; or choose others with data.columns.",
+            _commas(cells[row][k])
+            or "If it is the class, name that column with data.label; or choose others with data.columns.",
         ) from None
     found = None if which is None else classes([row[which] for row in rows], file, where)
-    return _points(array, [names[k] for k in chosen], file, where, found)
+    return _points(array, [names[k] for k in chosen], file, where, found, "")
 
 
 def read_npy(path: str, label: int | None) -> Content:
@@ -88,11 +92,12 @@ def read_npy(path: str, label: int | None) -> Content:
     found = None
     if which is not None:
         column = array[:, which].astype(np.float64)
-        if (wrong := np.flatnonzero(column != np.round(column))).size:
+        if (wrong := np.flatnonzero(~(np.abs(column) < 2**53) | (column != np.round(column)))).size:
             raise ToydiffError(f"{where(wrong[0])}: the label {column[wrong[0]]:g} is not a whole number", _MEND)
         found = classes([f"{value:.0f}" for value in column], file, where)
     chosen = _coordinates(names, None, which, file)
-    return _points(array[:, chosen].astype(np.float64), [names[k] for k in chosen], file, where, found)
+    rest = array[:, chosen].astype(np.float64)
+    return _points(rest, [names[k] for k in chosen], file, where, found, "Take it out of the array.")
 
 
 def _records(path: str) -> Any:
@@ -116,7 +121,9 @@ def _points(
     file: str,
     where: Callable[[int], str],
     found: tuple[torch.Tensor, tuple[str, ...]] | None,
+    without: str,
 ) -> Content:
+    """Return points that can be learned; `without` says how to do without a column, if data.columns cannot."""
     with np.errstate(over="ignore"):
         x = array.astype(np.float32)
     if (wrong := np.argwhere(~np.isfinite(x))).size:
@@ -128,7 +135,9 @@ def _points(
         others = ", ".join(f'"{name}"' for name in names if name != names[k]) if len(names) <= 20 else "…"
         raise ToydiffError(
             f"{file}: column `{shown(names[k])}` is {x[0, k]:g} in every row: there is nothing to learn in it",
-            f"Leave it out: --set 'data.columns=[{shown(others)}]'" if len(names) > 1 else "Give it other numbers.",
+            (without or f"Leave it out: --set 'data.columns=[{shown(others)}]'")
+            if len(names) > 1
+            else "Give it other numbers.",
         )
     label, labels = found or (None, ())
     return Content(torch.from_numpy(x), label, labels)
@@ -176,6 +185,13 @@ def _coordinates(names: Sequence[str], columns: Sequence[str | int] | None, labe
 
 def _columns(words: Sequence[str]) -> str:
     return f"{len(words)} column{'' if len(words) == 1 else 's'}"
+
+
+def _commas(text: str) -> str:
+    """Return what to do about numbers written with commas, as 0,5 or with other columns in 5;1; "" for other texts."""
+    if re.fullmatch(r"[\d.,;+\-\s]*[,;][\d.,;+\-\s]*", text) is None:
+        return ""
+    return "Write decimals with a point, and commas between columns: 0.5,1.25"
 
 
 def _is_number(text: str) -> bool:

@@ -13,7 +13,7 @@ from toydiff.data import Batch, Data
 from toydiff.schedules import Level, Schedule
 from toydiff.viz.images import Domain, beside, image_grid, image_process, with_title
 from toydiff.viz.line import line_strip
-from toydiff.viz.points import samples_beside, scatter
+from toydiff.viz.points import scatter, sets_beside
 from toydiff.viz.process import level_caption, process_strip
 from toydiff.viz.style import Array, ArrayLike, as_array, class_colours
 
@@ -35,18 +35,17 @@ def data_picture(data: Data, batch: Batch) -> Figure | Image.Image:
 
 
 def samples_picture(data: Data, *sets: tuple[str, Batch], threshold: bool = False) -> Figure | Image.Image:
-    """Draw titled sets of samples side by side: one or two of points, coloured by class, or any number of images.
+    """Draw titled sets of samples side by side: points coloured by class, or grids of images.
 
     Classes are told where the last set has labels. `threshold` adds a grid of the last set, black below the middle
     of the data's range and white above.
     """
     labelled = sets[-1][1].label is not None
     if not data.pictorial:
-        (one, first), (other, second) = sets[0], sets[-1]
+        names = data.label_names if labelled else ()
         if len(sets) == 1:
-            return scatter(first.x, one, first.label, data.label_names if labelled else ())
-        labels = (first.label, second.label) if labelled else (None, None)
-        return samples_beside(first.x, second.x, (one, other), labels, data.label_names if labelled else ())
+            return scatter(sets[0][1].x, sets[0][0], sets[0][1].label, names)
+        return sets_beside(*((title, x, label if labelled else None) for title, (x, label) in sets), names=names)
     n = len(sets[-1][1].x)  # no more data than samples
     shown = [(title, Batch(x[:n], label[:n] if labelled and label is not None else None)) for title, (x, label) in sets]
     if threshold:
@@ -84,10 +83,11 @@ def process_picture(
 def forward_picture(
     data: Data, schedule: Schedule, levels: Sequence[Level], x_t: Sequence[ArrayLike], label: ArrayLike | None
 ) -> Figure | Image.Image:
-    """Draw data at growing noise, a column a noise level, with ᾱ and SNR under it: first the data themselves."""
-    preserving = schedule.variance == "preserving"
+    """Draw data at growing noise, a column a level, with ᾱ (or alpha²) and SNR under it: first the data themselves."""
+    # Where alpha and sigma go in a straight line no ᾱ is a product of steps, but alpha² says the same of the data.
+    name = {"preserving": "ᾱ", "interpolating": "α²", "exploding": ""}[schedule.variance]
     notes = [
-        (f"ᾱ = {float(level.alpha) ** 2:.3g}\n" if preserving else "") + f"SNR = {_short(float(level.snr))}"
+        (f"{name} = {float(level.alpha) ** 2:.3g}\n" if name else "") + f"SNR = {_short(float(level.snr))}"
         for level in levels
     ]
     if not data.pictorial:

@@ -158,16 +158,20 @@ def samples_beside(
     The share of points outside is written in the panel. `labels`, integers, colour by class; `names` adds a legend,
     and makes the label beyond them "none".
     """
-    classes = len(names) or 1 + max(
-        [int(as_array(label).max(initial=0)) for label in labels if label is not None] or [0]
-    )
-    shades: list[str | Array] = [
-        plain if label is None else class_colours(label, classes)
-        for plain, label in zip((theme().data, theme().blue), labels, strict=True)
-    ]
-    coloured = any(label is not None for label in labels)
-    sets = list(zip((as_points(data), as_points(samples)), titles, shades, strict=True))
-    return _panels(sets, limits, class_legend(names, *labels) if coloured else [])
+    return sets_beside(*zip(titles, (data, samples), labels, strict=True), names=names, limits=limits)
+
+
+def sets_beside(
+    *sets: tuple[str, ArrayLike, ArrayLike | None], names: Sequence[str] = (), limits: Limits | None = None
+) -> Figure:
+    """Draw sets of (title, (N, D) points, labels) side by side as `samples_beside` does, first the data."""
+    labels = [label for *_, label in sets if label is not None]
+    classes = len(names) or 1 + max([int(as_array(label).max(initial=0)) for label in labels] or [0])
+    drawn: list[tuple[Array, str, str | Array]] = []
+    for k, (title, x, label) in enumerate(sets):
+        plain = theme().blue if k else theme().data
+        drawn.append((as_points(x), title, plain if label is None else class_colours(label, classes)))
+    return _panels(drawn, limits, class_legend(names, *labels) if labels else [])
 
 
 def marginals(data: ArrayLike, samples: ArrayLike, titles: tuple[str, str] = ("data", "samples")) -> Figure:
