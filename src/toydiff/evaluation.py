@@ -50,8 +50,9 @@ def evaluate(
     Draw b is made of the seeds seed + b·n … seed + (b + 1)·n − 1 and stands beside n held-out data of its own, drawn
     from what the training data were drawn from; of a class, if `label` names one. Two ways of sampling, evaluated with
     the same seed, thus share noise and real data draw by draw. The floor comes from `floor_draws` pairs of further real
-    draws, and is kept in the folder `cache`. With an `inception` network there is the FID of images. `options` are those of `Loaded.sample`: sampler, levels, guidance,
-    interval, guide, clip, device, evaluations. `note` hears of what is made once and takes minutes.
+    draws, and is kept in the folder `cache`. With an `inception` network, there is the FID of images beside the rest.
+    `options` are those of `Loaded.sample`: sampler, levels, guidance, interval, guide, clip, device, evaluations.
+    `note` hears of what is made once and takes minutes.
     """
     data, chosen = loaded.data, class_of(loaded, label)
     data.check()

@@ -117,9 +117,9 @@ def test_its_distance_stands_beside_the_others_with_a_floor_of_its_own(tmp_path:
     assert "of 40 samples" in measures.remark("FID") and "50,000" in measures.remark("FID")
     assert not remark("FID", [1.0], 40) and measures.remark("brightness") == ""
     dark = Batch(drawn.x - 0.5, None)
-    floor = floors_of(measures, data, 10, 0, 4, None, tmp_path / "floors", str)["FID"]
+    floor = floors_of(measures, data, 10, 0, 2, None, tmp_path / "floors", str)["FID"]
     assert 0 < floor.mean < measures(dark, held)["FID"] and floor.sd > 0
     other.digest = "another"
-    floors_of(WithInception(ImageMeasures(data), other, 40), data, 10, 0, 4, None, tmp_path / "floors", str)
+    floors_of(WithInception(ImageMeasures(data), other, 40), data, 10, 0, 2, None, tmp_path / "floors", str)
     assert len(kept := list((tmp_path / "floors").iterdir())) == 2
     assert all("FID" in json.loads(path.read_text()) for path in kept)

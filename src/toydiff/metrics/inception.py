@@ -118,8 +118,8 @@ class WithInception(Measures):
     def remark(self, name: str) -> str:
         if name != self._inception.name:
             return self._measures.remark(name)
-        bias = f"of {self._n:,} samples beside as many held-out images; too large for few, and published ones are of 50,000"
-        return f"{bias}: compare at equal n only; by {self._inception.origin}"
+        bias = f"of {self._n:,} samples beside as many held-out images: too large, by more the fewer they are"
+        return f"{bias} (published: 50,000), so compare at equal n only; by {self._inception.origin}"
 
     def __call__(self, samples: Batch, real: Batch) -> dict[str, float]:
         x, y = self._inception.features(samples.x), self._inception.features(real.x, keep=True)
