@@ -43,7 +43,8 @@ class Inception:
         self._kept: dict[bytes, Tensor] = {}
         try:
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # files of this format remain
-                self._network = torch.jit.load(BytesIO(program.content), map_location=device).eval()
+                network = torch.jit.load(BytesIO(program.content), map_location=device)  # type: ignore[no-untyped-call]
+                self._network = network.eval()
         except Exception as error:  # a file that is no such program can fail anywhere in there
             raise self._unusable(f"torch cannot load it: {_said(error)}") from error
         self.width = self._seen(torch.zeros(2, 3, *data.shape[1:], dtype=torch.uint8)).shape[1]
