@@ -28,8 +28,8 @@ from toydiff.samplers import AnySampler
 from toydiff.schedules import Level
 from toydiff.spec import kinds
 
-N, TURNS = 64, 5
-STEPS = (5, 10, 20, 50)
+N, TURNS = 64, 3
+STEPS = (5, 10, 20)
 PRESETS = ("swissroll", "shapes32")
 
 

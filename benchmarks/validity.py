@@ -1,6 +1,7 @@
 """How many samples of a run are pictures the generator of shapes could have drawn: by training time, and by sampler.
 
     python benchmarks/validity.py checkpoints/shapes32-long --speed 490 > benchmarks/validity.md
+    python benchmarks/validity.py checkpoints/shapes32-long --guide checkpoints/pretrained/shapes32-guide.pt
     python benchmarks/validity.py checkpoints/shapes32-long --picture invalid.png
 
 Takes the step-N.pt of a run folder, or its best.pt. The same noise goes into every row of a table. Minutes are those of
@@ -124,6 +125,15 @@ def by_sampler(loaded: Loaded, n: int) -> str:
     return table([*headings, "s for 64"], rows)
 
 
+def by_guidance(loaded: Loaded, weak: Loaded, n: int) -> str:
+    """Return the table of guidance by a worse model (Karras et al. 2024), the same noise in every row."""
+    rows = []
+    for scale in (1.0, 1.5, 2.0, 2.5, 3.0):
+        x = loaded.sample(n, guidance=scale, guide=weak if scale != 1 else None).x
+        rows.append([f"{scale:g}", *row(x)[1]])
+    return table(["guidance", "valid, %", "but for 2", "but for 4", "decided", "blank"], rows)
+
+
 def by_failure(x: Tensor, found: list[Explanation]) -> str:
     near = [each.distance is not None and each.distance <= 2 for each in found]
     counts = Counter(failure(each) for each, fine in zip(x, near, strict=True) if not fine)
@@ -160,6 +170,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=256)
     parser.add_argument("--speed", type=float, help="images/s that minutes are counted with")
     parser.add_argument("--picture", type=Path, help="write the last checkpoint's invalid samples here, and stop")
+    parser.add_argument("--guide", type=Path, help="a checkpoint of a worse model, which guides the last one")
     asked = parser.parse_args()
     if asked.picture:
         x = load(str(steps_of(asked.run)[-1][1])).sample(asked.n).x
@@ -173,6 +184,9 @@ def main() -> None:
     print(f"{asked.n} samples a row; the standard error of a share p is {error}.\n")
     print(f"## By training time\n\nAs the run samples by itself.\n\n{time_table}\n")
     print(f"## What is wrong with the rest\n\n{by_failure(x, found)}\n")
+    if asked.guide:
+        print("## Guided by a worse model\n\nThe last checkpoint.\n")
+        print(f"{by_guidance(loaded, load(str(asked.guide)), asked.n)}\n")
     print(f"## By sampler\n\nThe last checkpoint.\n\n{by_sampler(loaded, asked.n)}")
 
 

@@ -49,6 +49,13 @@ def test_a_checkpoint_needs_nothing_beside_it(made: Loaded) -> None:
     assert made.sample(3).x.shape == (3, 2)
 
 
+def test_a_pretrained_checkpoint_is_called_what_one_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Found("checkpoint", str(saved(tmp_path, name="a run long gone")), "")
+    assert load(found).name == "a run long gone"
+    monkeypatch.setattr("toydiff.runs.loading.pretrained_dir", lambda: tmp_path)
+    assert load(found).name == "made"  # so that `toydiff sample made`, in a hint, does something
+
+
 def test_averaged_weights_unless_raw_ones_are_asked_for(tmp_path: Path) -> None:
     path = str(saved(tmp_path))
     weights = RUN.build().state_dict()

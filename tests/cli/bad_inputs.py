@@ -755,7 +755,7 @@ SAMPLING = [
         1,
         "runs/tiny has kept 1 checkpoint | train moons --set 'record.keep=",
     ),
-    Row("animate exact:moons to gif --what training", "", 2, "the exact denoiser of moons is no run"),
+    Row("animate exact:moons to gif --what training", "", 2, "the exact denoiser of moons is no run | record.keep="),
     Row(
         "animate tiny to gif --what live --style arrows", "run", 2, "arrows go from xₜ to the estimate | --style paths"
     ),

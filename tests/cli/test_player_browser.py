@@ -509,6 +509,15 @@ def test_every_control_has_a_name_and_is_reached_by_tab(name: str, visit: Open) 
     assert reached == {*wanted, "BODY"}
 
 
+def test_a_laptop_shows_the_film_and_what_samples_again_at_once(visit: Open) -> None:
+    page = visit("points", viewport={"width": 1280, "height": 800})
+    for name in ("panel-0", "play", "curves", "guidance", "sample"):
+        box = page.locator(f"#{name}").bounding_box()
+        assert box["x"] + box["width"] <= 1280 and box["y"] + box["height"] <= 800, name
+    page.locator("#start-x").fill("-1.2345")
+    assert page.locator("#start-x").evaluate("input => input.scrollWidth <= input.clientWidth")  # its number is not cut
+
+
 def test_typing_a_number_presses_no_key_of_the_player(visit: Open) -> None:
     page = visit("points")
     page.locator("#seed").press("End")

@@ -45,7 +45,7 @@ def kept(found: Found) -> dict[int, Found]:
     if found.kind != "checkpoint" or not (folder / "config.toml").is_file():
         raise ConfigurationError(
             f"{found.why} is no run: a single checkpoint has learned, and cannot show how",
-            "Give a run that kept checkpoints on its way.",
+            "Train one that keeps some on its way: toydiff train PRESET --set 'record.keep=[10,100,1000]'",
         )
     files = {int(path.stem[5:]): path for path in folder.glob("step-*.pt") if path.stem[5:].isdecimal()}
     if (latest := folder / "latest.pt").is_file():

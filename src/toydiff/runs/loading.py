@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from toydiff import checkpoint as checkpoints
+from toydiff.assets import pretrained_dir
 from toydiff.config import Run, Sampling
 from toydiff.data import AnyData, Data
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
@@ -55,9 +56,10 @@ def load(
         raise ToydiffError(f"{shown(path)} holds the averaged weights alone", "Leave --weights raw out.")
     denoiser.load_state_dict(content.ema if weights == "ema" else content.model, assign=True)
     denoiser.to(device)
+    # A pretrained checkpoint is called by the name one asks for it, not by that of a run that is long gone.
     title = found.path.parent.name if found.path.name in ("best.pt", "latest.pt", PREVIOUS) else found.path.stem
     return Loaded(
-        name=str(content.header.get("name", title)),
+        name=title if path.resolve().parent == pretrained_dir() else str(content.header.get("name", title)),
         found=found,
         config=run,
         denoiser=denoiser,
