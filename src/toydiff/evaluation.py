@@ -17,6 +17,7 @@ from toydiff.errors import ConfigurationError, ToydiffError, shown
 from toydiff.files import write_text
 from toydiff.metrics import FEWEST
 from toydiff.metrics.classifier import ARCHITECTURE
+from toydiff.metrics.inception import Inception, WithInception
 from toydiff.metrics.measures import measures_for
 from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, copying_sd, remark
 from toydiff.runs import Loaded
@@ -38,6 +39,7 @@ def evaluate(
     draws: int = DRAWS,
     floor_draws: int = FLOOR_DRAWS,
     label: str | int | None = None,
+    inception: Inception | None = None,
     cache: Path | None = None,
     on_progress: Callable[[str], object] = str,
     note: Callable[[str], object] = str,
@@ -48,13 +50,16 @@ def evaluate(
     Draw b is made of the seeds seed + b·n … seed + (b + 1)·n − 1 and stands beside n held-out data of its own, drawn
     from what the training data were drawn from; of a class, if `label` names one. Two ways of sampling, evaluated with
     the same seed, thus share noise and real data draw by draw. The floor comes from `floor_draws` pairs of further real
-    draws, and is kept in the folder `cache`. `options` are those of `Loaded.sample`: sampler, levels, guidance,
-    interval, guide, clip, device, evaluations. `note` hears of what is made once and takes minutes.
+    draws, and is kept in the folder `cache`. With an `inception` network, there is the FID of images beside the rest.
+    `options` are those of `Loaded.sample`: sampler, levels, guidance, interval, guide, clip, device, evaluations.
+    `note` hears of what is made once and takes minutes.
     """
     data, chosen = loaded.data, class_of(loaded, label)
     data.check()
     n = enough(data, n, chosen)
     measures = measures_for(data, loaded.conditional and str(label) != "none", chosen)
+    if inception is not None:
+        measures = WithInception(measures, inception, n)
     if n < measures.fewest:
         raise ConfigurationError(
             f"{n:,} samples in a draw are too few to measure {data.word} by", f"Take {measures.fewest} at least: -n."
@@ -203,7 +208,8 @@ def floors_of(
     depend on.
     """
     names = [name for name in measures.meanings if name not in measures.missing]
-    key = [__version__, torch.__version__, ARCHITECTURE, data.model_dump(mode="json"), names, n, seed, draws, label]
+    made = [__version__, torch.__version__, ARCHITECTURE, measures.instrument]
+    key = [*made, data.model_dump(mode="json"), names, n, seed, draws, label]
     path = cache and cache / f"{sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
     if path is not None and (kept := _read(path, names)) is not None:
         return kept

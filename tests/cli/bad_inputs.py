@@ -25,6 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 from toydiff import checkpoint as checkpoints
 from toydiff.names import DATA_KINDS, EXAMPLES, FILE_KINDS, preset_names
 
+from .. import scripted
 from . import bad_data
 
 
@@ -198,6 +199,11 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "classifier.pt": lambda good: changed(good, header=lambda header: {"kind": "classifier", "accuracy": 0.99}),
     "album.npz": lambda good: album(300),
     "few.npz": lambda good: album(100),
+    "sees.pt": lambda good: scripted.program(scripted.Sees(8)),
+    "cut-off.pt": lambda good: scripted.program(scripted.Sees(8))[:-2000],
+    "flat.pt": lambda good: scripted.program(scripted.Flat()),
+    "numbers.pt": lambda good: scripted.program(scripted.Numbers()),
+    "nothing.pt": lambda good: scripted.program(scripted.NotFinite()),
     "no.toml": lambda good: b"steps = = 3\n",
     "binary.toml": lambda good: bytes(range(256)),
     "brackets.toml": lambda good: b"a = " + b"[" * 5000,
@@ -833,7 +839,7 @@ SAMPLING = [
     Row("data stats moons --set nonsense", "", 2, "`--set nonsense` is not an assignment"),
 ]
 
-E = "evaluate tiny"
+E, SHAPES = "evaluate tiny", "evaluate exact:shapes@9 -n 20"
 EVALUATING = [
     Row("evaluate", "", 2, "which one? | a run, a preset"),
     Row("evaluate nosuch", "run", 2, "`nosuch` is neither a path, a run nor a preset"),
@@ -873,6 +879,19 @@ EVALUATING = [
     Row(
         "evaluate exact:npz:album.npz@9 -n 65 --label 7", "album.npz", 2, "unknown label `7` | Known: 0, 1, 2, 3, none"
     ),
+    Row(f"{E} --inception none.pt", "run", 1, "none.pt is not there | Check the path"),
+    Row(f"{E} --inception .", "run", 1, ". is a folder, not a file"),
+    Row(f"{E} --inception pipe", "run pipe", 1, "not a file | Give the path of a file"),
+    Row(f"{E} --inception /dev/zero", "run", 1, "not a file | Give the path of a file"),
+    Row(f"{E} --inception text.pt", "run text.pt", 1, "text.pt is not a TorchScript program | torch.jit.save"),
+    Row(f"{E} --inception empty.pt", "run empty.pt", 1, "empty.pt is not a TorchScript program"),
+    Row(f"{E} --inception foreign.pt", "run foreign.pt", 1, "foreign.pt is not a TorchScript program"),
+    Row(f"{E} --inception hostile.pt", "run hostile.pt", 1, "hostile.pt is not a TorchScript program"),
+    Row(f"{E} --inception cut-off.pt", "run cut-off.pt", 1, "cut-off.pt is not a whole zip archive"),
+    Row(f"{E} --inception sees.pt", "run sees.pt", 2, "sees.pt sees grey or coloured images, and `moons` has points"),
+    Row(f"{SHAPES} --inception flat.pt", "flat.pt", 1, "flat.pt is no network | of 2 images it makes (2, 3, 32, 32)"),
+    Row(f"{SHAPES} --inception numbers.pt", "numbers.pt", 1, "it does not take images uint8 (N, 3, H, W)"),
+    Row(f"{SHAPES} --inception nothing.pt", "nothing.pt", 1, "its features are not all finite numbers"),
     Row("evaluate classifier.pt", "classifier.pt", 1, "classifier.pt"),
     Row("train moons --set record.evaluate_every=0", "", 2, "record.evaluate_every = 0"),
     Row(

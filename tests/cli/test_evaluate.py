@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from toydiff.metrics import classifier
 
+from .. import scripted
 from .conftest import Toydiff
 from .program import TINY
 
@@ -100,3 +102,21 @@ def test_images_are_measured_along_a_run(here: Path, toydiff: Toydiff, monkeypat
     rows = [json.loads(row) for row in (here / "runs" / "small" / "metrics.jsonl").read_text().splitlines()]
     (scores,) = [row["scores"] for row in rows if "scores" in row]
     assert set(scores) == {"FD-small", "class accuracy", "brightness", "contrast"}
+
+
+def test_fid_by_a_file_of_the_users(here: Path, cache: Path, toydiff: Toydiff) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (240, 8, 8), dtype=np.uint8)
+    np.savez("grey.npz", images=images, split=np.arange(240) >= 120)
+    Path("sees.pt").write_bytes(scripted.program(scripted.Sees(2048)))
+    words = ("evaluate", "exact:npz:grey.npz@120", "-n", "40", "--draws", "2", "--steps", "5", "--inception", "sees.pt")
+    done = toydiff(*words)
+    digest = hashlib.sha256(Path("sees.pt").read_bytes()).hexdigest()
+    assert digest in done.stderr and "FID ↓" in done.stdout
+    assert max(map(len, done.stdout.split("\n\n")[1].splitlines())) <= 80
+    said = " ".join(done.stdout.split())
+    for words_of_it in ("of 2,048 features", "of 40 samples", "50,000", digest[:12], "not the file of the literature"):
+        assert words_of_it in said
+    found = json.loads(toydiff(*words, "--json").stdout)
+    assert found["inception"] == {"file": "sees.pt", "sha256": digest, "features": 2048}
+    fid = found["scores"]["FID"]
+    assert len(fid["draws"]) == 2 and fid["value"] > 0 and fid["floor"]["mean"] > 0

@@ -43,6 +43,7 @@ def loaded(line: str, here: Path) -> tuple[int, set[str]]:
         ("evaluate --help", 0),
         ("evaluate nosuch", 2),
         ("evaluate exact:moons --compare ddim:10", 2),
+        ("evaluate exact:moons --inception there.png", 1),
         ("animate --help", 0),
         ("data --help", 0),
         ("inspect presets", 0),

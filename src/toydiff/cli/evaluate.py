@@ -18,6 +18,7 @@ from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import shown
 from toydiff.metrics import FEWEST
+from toydiff.metrics.program import read_program
 from toydiff.names import find, runs_dir
 from toydiff.published import data_dir
 
@@ -45,6 +46,14 @@ def evaluate(
     label: options.Label = None,
     weights: options.Weights = "ema",
     clip: options.Clip = None,
+    inception: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also FID of images, by your copy of inception-2015-12-05.pt. TorchScript is a program, and is run: "
+            "only take it from whom you trust.",
+            metavar="FILE",
+        ),
+    ] = None,
     seed: Annotated[str | None, typer.Option(help="Seed of the first sample.")] = None,
     sets: options.Set = None,
     device: options.Device = None,
@@ -64,9 +73,11 @@ def evaluate(
     if not FEWEST <= n <= MOST:
         raise ConfigurationError(f"{n:,} samples in a draw", f"-n takes from {FEWEST} to {MOST:,} here.")
     bounds, first = parse_clip(clip), one_seed(seed)
+    program = None if inception is None else read_program(inception)
     talk.note(f"evaluating {found.why}")
 
     from toydiff import evaluation
+    from toydiff.metrics.inception import Inception
     from toydiff.runs import load
 
     where = options.choose_device(device)
@@ -81,14 +92,18 @@ def evaluate(
         n = there
     facts: dict[str, Any] = {"model": loaded.name, "n": n, "draws": draws, "seed": first, "label": label}
     facts |= {"split": "held-out", "data": loaded.data.model_dump(mode="json")}
+    network = None if program is None else Inception(program, loaded.data, where)
+    if network is not None:
+        facts["inception"] = {"file": network.file, "sha256": network.digest, "features": network.width}
+        talk.note(f"{network.name} by {network.origin}; the whole sha256 is {network.digest}")
     facts |= {"entropy": loaded.data.entropy, "entropy_error": loaded.data.entropy_error}
     results = []
     with enough_memory(lambda: too_many(loaded, n)), progress(talk) as on_progress:
         for each in samplings:
             evaluations: list[int] = []
             scores = evaluation.evaluate(
-                each, n, seed=first, draws=draws, label=label, cache=kept_floors(), on_progress=on_progress,
-                note=talk.note, evaluations=evaluations, **how
+                each, n, seed=first, draws=draws, label=label, inception=network, cache=kept_floors(),
+                on_progress=on_progress, note=talk.note, evaluations=evaluations, **how
             )  # fmt: skip
             results.append((described(each, bounds, evaluations), max(evaluations), scores))
         if compare is None:

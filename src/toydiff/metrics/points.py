@@ -73,12 +73,11 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     if min(len(x), len(y)) < 2:
         raise ToydiffError("one sample has no covariance", "Give more of them.")
     x, y = x.flatten(1).double(), y.flatten(1).double()
-    s_x, s_y = (torch.cov(z.T).reshape(z.shape[1], z.shape[1]) for z in (x, y))
-    values, vectors = torch.linalg.eigh(s_x)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    # S_x S_y has the eigenvalues of the symmetric S_x^½ S_y S_x^½, whose roots are safe where S_x is singular
-    cross = torch.linalg.eigvalsh(root @ s_y @ root).clamp(min=0).sqrt().sum()
-    return float((x.mean(0) - y.mean(0)).square().sum() + s_x.trace() + s_y.trace() - 2 * cross)
+    r_x, r_y = (torch.linalg.qr((z - z.mean(0)) / math.sqrt(len(z) - 1), mode="r").R for z in (x, y))
+    # S = RᵀR, and S_x S_y has the eigenvalues of M Mᵀ, M = R_x R_yᵀ: their roots are the singular values of M. No root
+    # of a rounding error is taken, of which there would be as many as S is short of ranks: 1e-8 each instead of 1e-16
+    cross = torch.linalg.svdvals(r_x @ r_y.T).sum()
+    return float((x.mean(0) - y.mean(0)).square().sum() + r_x.square().sum() + r_y.square().sum() - 2 * cross)
 
 
 def kernel_distance(x: Tensor, y: Tensor) -> float:

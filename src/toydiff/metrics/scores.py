@@ -50,6 +50,8 @@ class Measures:
     """Those that these data cannot have, and why."""
     fewest: int = 1
     """Samples that a draw must have."""
+    instrument: str = ""
+    """The digest of what they are measured with, if it is not toydiff's own: floors belong to it."""
 
     def prepare(self, note: Callable[[str], object] = str, on_progress: Callable[[str], object] = str) -> None:
         """Make ready what takes long and is made once; `note` hears of it before, and `on_progress` how far it is."""
