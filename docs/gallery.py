@@ -69,13 +69,13 @@ PICTURES = (
         "gallery/density.png",
         "Density",
         "Where samples are at each noise level, smoothed.",
-        "animate checkerboard --style density --frames 8 --size 240",
+        "animate checkerboard --style density --frames 4 --size 360",
     ),
     Picture(
         "gallery/score.png",
         "The score field",
         "∇ log p(xₜ) as the network has learned it, from much noise to little.",
-        "animate gaussians --what score --frames 3 --size 320",
+        "animate gaussians --what score --frames 2 --size 360",
     ),
     Picture(
         "gallery/arrows.png",
