@@ -357,7 +357,7 @@ def test_channels_and_depths() -> None:
     deep = np.linspace(0, 65535, 480).astype(np.uint16).reshape(24, 20)
     for kind in ("PNG", "TIFF", "PPM"):
         np.testing.assert_array_equal(read(Image.fromarray(deep), kind)[..., 0], np.round(deep / 257))
-    refused(lambda: read(Image.fromarray(deep.astype(np.float32)), "TIFF"), "not a picture that can be read")
+    refused(lambda: read(Image.fromarray(deep.astype(np.float32)), "TIFF"), "pixels that are not of 8 or 16 bits")
     turned = Image.Exif()
     turned[0x0112] = 6  # held upright, stored on its side
     assert decode_picture(saved(rgba.convert("RGB"), "JPEG", exif=turned), "a").shape == (20, 24, 3)

@@ -182,12 +182,12 @@ def test_a_film_of_fewer_frames_than_asked_for_says_why(with_run: Path, toydiff:
 def test_one_film_goes_to_the_data_and_the_other_comes_from_them(here: Path, toydiff: Toydiff) -> None:
     ends = {}
     for what in ("reverse", "forward"):
-        words = ("animate", "exact:moons", "--what", what, "--frames", "20", "--size", "100", "-q")
+        words = ("animate", "exact:moons", "--what", what, "--frames", "20", "--size", "200", "-q")
         toydiff(*words, "-o", f"{what}.gif")
         film = opened(f"{what}.gif")
         for k in (0, film.n_frames - 1):
             film.seek(k)
-            picture = np.asarray(film.convert("L"), float).reshape(10, 10, 10, 10).mean((1, 3))  # coarse: noise differs
+            picture = np.asarray(film.convert("L"), float).reshape(10, 20, 10, 20).mean((1, 3))  # coarse: noise differs
             ends[what, bool(k)] = picture.ravel()
 
     def alike(one: tuple[str, bool], other: tuple[str, bool]) -> float:
