@@ -33,11 +33,18 @@ MEASURED = Path(__file__).with_suffix(".jsonl")
 STEPS, HELD_OUT, BATCH = 500, 512, 128
 LOG_SNR = (2.0, 1.0, 0.0, -1.0)
 ONE_BLOCK = ("network.blocks=1", "network.channels=48", "network.multipliers=[1,2,4]")
+ADAMW = "{{kind='adamw',lr={lr},beta2=0.99}}"
 WIDE_DENSITY = ("training.density={kind='log_normal',mean=0.5,std=1.4}",)
 RECIPES: dict[str, tuple[str, ...]] = {
     "the preset": (),
     "another seed": ("seed=1",),
-    "as it was": (*ONE_BLOCK, *WIDE_DENSITY, "training.optimizer.lr=1.5e-3"),
+    "as it was": (*ONE_BLOCK, *WIDE_DENSITY, "network.group=4", f"training.optimizer={ADAMW.format(lr='1.5e-3')}"),
+    "AdamW, lr 0.001": (f"training.optimizer={ADAMW.format(lr='1e-3')}",),
+    "AdamW, lr 0.002": (f"training.optimizer={ADAMW.format(lr='2e-3')}",),
+    "AdamW, lr 0.004": (f"training.optimizer={ADAMW.format(lr='4e-3')}",),
+    "Muon, updates of RMS 0.2 lr": ("training.optimizer.rms=0.2",),
+    "Muon, updates of RMS 1.8 lr": ("training.optimizer.rms=1.8",),
+    "norms over groups of four channels": ("network.group=4",),
     "one block of 48, 96, 192 channels": ONE_BLOCK,
     "one block": ("network.blocks=1",),
     "two blocks": ("network.blocks=2",),
@@ -49,8 +56,6 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "target flow": ("model.target=flow",),
     "weight SNR": ("training.weight={kind='snr'}",),
     "stratified levels": ("training.stratified=true",),
-    "lr 0.001": ("training.optimizer.lr=1e-3",),
-    "lr 0.004": ("training.optimizer.lr=4e-3",),
     "batch 128, half the steps": ("training.batch_size=128", f"training.steps={STEPS // 2}"),
 }
 

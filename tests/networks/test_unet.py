@@ -146,6 +146,41 @@ def test_a_padding_of_whole_strides_moves_the_picture_and_nothing_else() -> None
     assert difference(1, 0) > 1e-3  # half a stride is another matter
 
 
+# ── norms ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("width", "fewest", "groups"),
+    [(32, 4, 8), (32, 16, 2), (96, 16, 2), (64, 16, 4), (24, 16, 1), (8, 16, 1), (512, 4, 32), (512, 1, 32)],
+)
+def test_groups_have_at_least_so_many_channels(width: int, fewest: int, groups: int) -> None:
+    norm = module.GroupNorm(width, fewest)
+    assert norm.num_groups == groups and width % groups == 0 and (groups == 1 or width // groups >= fewest)
+
+
+@pytest.mark.parametrize(("width", "fewest"), [(32, 4), (32, 16), (96, 16), (24, 16)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_norms_of_bfloat16_are_float32s_rounded_once(width: int, fewest: int, layout: torch.memory_format) -> None:
+    norm = module.GroupNorm(width, fewest)
+    nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(1))
+    x = (3 + 5 * normal(2, width, 6, 6)).bfloat16().contiguous(memory_format=layout).requires_grad_()
+    slope = normal(2, width, 6, 6).bfloat16()
+    exact = F.group_norm(x.float(), norm.num_groups, norm.weight, norm.bias)
+    # by two orders of summation, hence a few values on the other side of a rounding
+    assert norm(x).dtype == torch.bfloat16 and torch.allclose(norm(x).float(), exact, rtol=2**-8, atol=1e-6)
+    assert (norm(x) == exact.bfloat16()).float().mean() > 0.999
+    found, expected = (torch.autograd.grad(y, (x, norm.weight), slope) for y in (norm(x), exact.bfloat16()))
+    assert found[1].dtype == torch.float32 and torch.allclose(found[1], expected[1], rtol=1e-4, atol=1e-4)
+    assert torch.allclose(found[0].float(), expected[0].float(), rtol=2**-7, atol=2e-2)
+
+
+def test_the_spec_says_how_wide_groups_are() -> None:
+    for group in (4, 16):
+        network = UNet(channels=32, multipliers=(1, 2), attention=(1,), group=group).build((1, 8, 8))
+        norms = [each for each in network.modules() if isinstance(each, nn.GroupNorm)]
+        assert min(each.num_channels // each.num_groups for each in norms) == group
+
+
 # ── attention ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -134,7 +134,7 @@ def test_moments_of_another_shape_are_refused() -> None:
     network(torch.ones(1, 3)).sum().backward()
     optimizer.step()
     state = optimizer.state_dict()
-    restore(AdamW().build(network.parameters()), state)
+    restore(AdamW(), AdamW().build(network.parameters()), state)
     for key, moments in (
         (0, {"exp_avg": torch.ones(2)}), (1, {"exp_avg_sq": torch.ones(2, dtype=torch.long)}), (0, {"step": 3}),
         (5, {}), ("0", {}), (0, {"exp_avg": torch.ones(1).expand(2, 4)}),
@@ -144,7 +144,7 @@ def test_moments_of_another_shape_are_refused() -> None:
             "param_groups": [],
         }
         with pytest.raises(ToydiffError, match="does not fit the network"):
-            restore(AdamW().build(network.parameters()), odd)
+            restore(AdamW(), AdamW().build(network.parameters()), odd)
     for nothing in ({}, {"state": None}, {"state": [1]}):
         with pytest.raises(ToydiffError, match="does not fit the network"):
-            restore(AdamW().build(network.parameters()), nothing)
+            restore(AdamW(), AdamW().build(network.parameters()), nothing)

@@ -119,7 +119,7 @@ class Trainer:
         if self.state is not None:
             for weights in (self.state.model, self.state.ema):
                 checkpoints.check_shapes(weights, denoiser)
-            check_moments(self.state.optimizer, list(denoiser.parameters()))
+            check_moments(self.run.training.optimizer, self.state.optimizer, list(denoiser.parameters()))
             if changed := differences(self.state.header.get("environment", {}), self._environment()):
                 self.talk.warn(f"{changed}: the run goes on, but not bit for bit as if it had never stopped")
         denoiser.to(self.device)

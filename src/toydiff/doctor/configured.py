@@ -298,13 +298,15 @@ def average(run: Run) -> Finding:
 def rate(run: Run) -> Finding:
     """Check the learning rate by how far it lets a weight go: Adam moves each by about lr a step, so Σ lr in all.
 
+    Muon moves them by rms · lr.
     Weights start near 1/√width and have to come to about 1: a path under 0.1 cannot, a step over 0.02 overshoots
     (Kingma & Ba 2015, section 2.1).
     """
     training, total = run.training, run.total_steps
     steps = torch.linspace(1, total, min(total, 200)).round().int().tolist()
     factors = [training.rate(step, total) for step in steps]
-    lr, path = training.optimizer.lr, training.optimizer.lr * total * sum(factors) / len(factors)
+    lr = training.optimizer.lr
+    path = lr * training.optimizer.stride * total * sum(factors) / len(factors)
     numbers = {"lr": lr, "path": path}
     said = f"{lr:g} over {total:,} steps: no weight can go farther than about {short(path)}"
     if lr > 0.02:

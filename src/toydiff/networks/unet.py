@@ -21,6 +21,9 @@ MATMUL_TOKENS = 128
 """Up to so many tokens attention written out is as fast on a CPU as the fused one, or faster (benchmarks/unet.md)."""
 
 
+VECTOR = 16
+"""Channels that a CPU norms at once."""
+
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
@@ -38,6 +41,8 @@ class UNet(Spec):
     attention: tuple[Annotated[int, Field(ge=0, le=7)], ...] = (1, 2)
     """Levels with self-attention, 0 being the finest."""
     heads: int = Field(4, ge=1, le=256)
+    group: int = Field(4, ge=1, le=4096)
+    """Fewest channels in a group of the group norms; a CPU is fastest at multiples of 16 (benchmarks/unet.md)."""
     patch: Literal[1, 2, 4] = 1
     dropout: float = Field(0.0, ge=0, lt=1)
     embedding: AnyEmbedding = SinusoidalLogSNR()
@@ -98,7 +103,7 @@ class UNetNetwork(nn.Module):
                 width = w
             if k > 0:
                 self.up.append(nn.ConvTranspose2d(width, width := widths[k - 1], 2, stride=2))
-        self.norm = GroupNorm(width)
+        self.norm = GroupNorm(width, spec.group)
         self.last = zero(nn.Conv2d(width, pixels, 3, padding=1))  # the first prediction is 0
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -139,14 +144,14 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, width: int, features: int, spec: UNet, attention: bool) -> None:
         super().__init__()
-        self.norm1 = GroupNorm(inputs)
+        self.norm1 = GroupNorm(inputs, spec.group)
         self.conv1 = nn.Conv2d(inputs, width, 3, padding=1)
         self.adapt = nn.Linear(features, 2 * width)
-        self.norm2 = GroupNorm(width)
+        self.norm2 = GroupNorm(width, spec.group)
         self.dropout = nn.Dropout(spec.dropout)
         self.conv2 = zero(nn.Conv2d(width, width, 3, padding=1))
         self.skip = nn.Conv2d(inputs, width, 1) if inputs != width else nn.Identity()
-        self.attention = Attention(width, spec.heads) if attention else nn.Identity()
+        self.attention = Attention(width, spec.heads, spec.group) if attention else nn.Identity()
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         scale, shift = self.adapt(features)[:, :, None, None].chunk(2, dim=1)
@@ -159,10 +164,10 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """x + softmax(q kᵀ/√d) v over all pixels of an image, in `heads` heads of d channels (Vaswani et al. 2017)."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, group: int = 4) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = GroupNorm(width)
+        self.norm = GroupNorm(width, group)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = zero(nn.Linear(width, width))
 
@@ -179,14 +184,19 @@ class Attention(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm (Wu & He 2018) over groups of at least four channels, at most 32 of them."""
+    """Group norm (Wu & He 2018) over groups of at least `fewest` channels, at most 32 of them.
 
-    def __init__(self, width: int) -> None:
-        super().__init__(math.gcd(32, max(1, width // 4)), width)
+    Statistics are float32 for x in bfloat16 too, and only the result is rounded.
+    """
+
+    def __init__(self, width: int, fewest: int = 4) -> None:
+        super().__init__(math.gcd(32, max(1, width // fewest)), width)
+        self.whole_vectors = width // self.num_groups % VECTOR == 0
 
     def forward(self, x: Tensor) -> Tensor:
-        # in the weights' float32 under autocast too: more exact, and no slower, mostly faster (benchmarks/unet.md)
-        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
+        # a CPU's bfloat16 kernel is the fastest way for whole vectors of channels, the slowest for others, which are
+        # brought to float32 and back: the same numbers (benchmarks/unet.md)
+        return super().forward(x if self.whole_vectors else x.to(self.weight.dtype)).to(x.dtype)
 
 
 def zero(layer: Layer) -> Layer:

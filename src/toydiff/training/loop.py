@@ -163,7 +163,7 @@ def fit(
         start = resume["step"]
         denoiser.load_state_dict(resume["model"])
         average.load_state_dict(resume["ema"])
-        restore(optimizer, resume["optimizer"])
+        restore(training.optimizer, optimizer, resume["optimizer"])
     if training.compile:
         denoiser.network.compile()
     guard = Guard(device)

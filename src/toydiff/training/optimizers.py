@@ -13,30 +13,42 @@ from torch import Tensor, nn
 
 from toydiff.errors import ToydiffError
 from toydiff.spec import Spec
+from toydiff.training.muon import OrthogonalMomentum, is_matrix
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Adam(Spec):
-    """Adam (Kingma & Ba 2015)."""
+class _Optimizer(Spec):
+    """What the optimizers have in common: β₁ and β₂ of Adam's two moments, and what they keep of a parameter."""
 
-    kind: Literal["adam"] = "adam"
     lr: float = Field(1e-3, gt=0, le=10)
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
+
+    def moments(self, parameter: Tensor) -> set[str]:
+        """Return the names of what is kept beside a parameter, shaped like it or (`step`) a number."""
+        return {"step", "exp_avg", "exp_avg_sq"}
+
+    @property
+    def stride(self) -> float:
+        """About how far one step moves a weight, in units of lr (for Adam: Kingma & Ba 2015, section 2.1)."""
+        return 1.0
+
+
+class Adam(_Optimizer):
+    """Adam (Kingma & Ba 2015)."""
+
+    kind: Literal["adam"] = "adam"
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer; fused, because that one can refuse a step on the device."""
         return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), fused=True)
 
 
-class AdamW(Spec):
+class AdamW(_Optimizer):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
     kind: Literal["adamw"] = "adamw"
-    lr: float = Field(1e-3, gt=0, le=10)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -46,18 +58,44 @@ class AdamW(Spec):
         )
 
 
-AnyOptimizer = Annotated[AdamW | Adam, Field(discriminator="kind")]
+class Muon(_Optimizer):
+    """Muon for matrices and convolutions, AdamW for biases and norms (Jordan et al. 2024; Liu et al. 2025).
+
+    `rms` is the size of a matrix's update in units of lr; 0.2 is about that of Adam.
+    """
+
+    kind: Literal["muon"] = "muon"
+    momentum: float = Field(0.95, ge=0, lt=1)
+    rms: float = Field(0.2, gt=0, le=100)
+    weight_decay: float = Field(0.01, ge=0, le=10)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimizer; it can refuse a step on the device too."""
+        return OrthogonalMomentum(
+            parameters, lr=self.lr, momentum=self.momentum, rms=self.rms, betas=(self.beta1, self.beta2),
+            weight_decay=self.weight_decay,
+        )  # fmt: skip
+
+    def moments(self, parameter: Tensor) -> set[str]:
+        return {"momentum"} if is_matrix(parameter) else super().moments(parameter)
+
+    @property
+    def stride(self) -> float:
+        return max(1.0, self.rms)  # Adam's for biases and norms
 
 
-def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load a `state_dict`, each moment laid out in memory as its parameter is; the caller's stays as it is.
+AnyOptimizer = Annotated[AdamW | Adam | Muon, Field(discriminator="kind")]
+
+
+def restore(spec: AnyOptimizer, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a `state_dict` into what `spec` built, each moment laid out in memory as its parameter is; `state` stays.
 
     A file keeps moments contiguous, convolutions may be channels_last, and fused Adam pairs the elements of the two by
     their place in memory: it would give every weight the moments of another one, or read and write beyond the end of
     moments that are too small. Options are the optimizer's own. Raises ToydiffError for moments of another network.
     """
     own = optimizer.state_dict()["param_groups"]
-    check_moments(state, [parameter for group in optimizer.param_groups for parameter in group["params"]])
+    check_moments(spec, state, [parameter for group in optimizer.param_groups for parameter in group["params"]])
     optimizer.load_state_dict({"state": copy.deepcopy(state["state"]), "param_groups": own})  # deep: it writes into it
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():
@@ -65,13 +103,14 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
                 moments[name] = torch.empty_like(parameter.detach(), dtype=value.dtype).copy_(value)
 
 
-def check_moments(state: dict[str, Any], parameters: list[nn.Parameter]) -> None:
-    """Raise ToydiffError unless `state` holds what Adam keeps for parameters like these."""
+def check_moments(spec: AnyOptimizer, state: dict[str, Any], parameters: list[nn.Parameter]) -> None:
+    """Raise ToydiffError unless `state` holds what the optimizer keeps for parameters like these."""
 
     def fits(k: Any, moments: Any) -> bool:
         if type(k) is not int or not 0 <= k < len(parameters) or not isinstance(moments, dict):
             return False
-        shapes = {"step": torch.Size(), "exp_avg": parameters[k].shape, "exp_avg_sq": parameters[k].shape}
+        names = spec.moments(parameters[k])
+        shapes = {name: torch.Size() if name == "step" else parameters[k].shape for name in names}
         return {name: getattr(value, "shape", None) for name, value in moments.items()} == shapes and all(
             isinstance(value, Tensor) and value.is_floating_point() for value in moments.values()
         )
