@@ -3,7 +3,7 @@
     python benchmarks/shapes_recipes.py > benchmarks/shapes_recipes.md
     python benchmarks/shapes_recipes.py --measure [RECIPE …]
 
-The second trains every recipe for 500 steps on one thread and appends a line each to benchmarks/shapes_recipes.jsonl;
+The second trains every recipe for 300 steps on one thread and appends a line each to benchmarks/shapes_recipes.jsonl;
 the first makes the table. Strict validity says nothing so early, but what decides it can be read at once: a picture is
 made or spoiled between log-SNR 2 and −1 (below, anything is still possible; above, every outline stands), so the table
 has the mean square error of x̂_0 there, of held-out pictures, the same pictures and noise for all. Seconds are those of
@@ -30,7 +30,7 @@ from toydiff.schedules import Level
 from toydiff.training import fit
 
 MEASURED = Path(__file__).with_suffix(".jsonl")
-STEPS, HELD_OUT, BATCH = 500, 512, 128
+STEPS, HELD_OUT, BATCH = 300, 512, 128
 LOG_SNR = (2.0, 1.0, 0.0, -1.0)
 ONE_BLOCK = ("network.blocks=1", "network.channels=48", "network.multipliers=[1,2,4]")
 ADAMW = "{{kind='adamw',lr={lr},beta2=0.99}}"

@@ -13,6 +13,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
@@ -24,7 +25,6 @@ from toydiff.cli.configure import configuration_layers
 from toydiff.config import Run
 from toydiff.denoiser import Denoiser
 from toydiff.layers import Layer, resolve
-from toydiff.networks.unet import GroupNorm
 from toydiff.schedules import Flow, Level
 from toydiff.training import fit
 
@@ -46,19 +46,29 @@ def best(work: Callable[[], object], runs: int = 5, each: int = 3) -> float:
 def norms() -> None:
     """Compare norms, forward and backward, as the U-Net meets them: channels last."""
     print("## Norms: forward and backward, ms for 128 images\n")
-    print("| channels × pixels | precision | group norm | group norm by float32 | layer norm over channels |")
-    print("|---|---|---|---|---|")
-    for width, side in ((48, 16), (96, 8), (192, 4)):
+    print("Groups of 4 channels and of 16, as the kernel takes them and by way of float32.\n")
+    print("| channels × pixels | precision | 4 | 4, by float32 | 16 | 16, by float32 | layer norm over channels |")
+    print("|---|---|---|---|---|---|---|")
+    for width, side in ((32, 16), (64, 16), (64, 8), (128, 8), (96, 4)):
         for name, dtype in PRECISIONS.items():
             x = torch.randn(128, width, side, side).contiguous(memory_format=torch.channels_last).to(dtype)
             x.requires_grad_()
-            norm, slope = GroupNorm(width), torch.randn_like(x)
-            plain = (norm.num_groups, norm.weight, norm.bias)
+            w, b, slope = (
+                torch.ones(width, requires_grad=True),
+                torch.zeros(width, requires_grad=True),
+                torch.randn_like(x),
+            )
 
-            def layer(x: Tensor = x, norm: GroupNorm = norm) -> Tensor:
-                return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2], norm.weight, norm.bias).permute(0, 3, 1, 2)
+            def plain(size: int, x: Tensor = x, w: Tensor = w, b: Tensor = b) -> Tensor:
+                return F.group_norm(x, x.shape[1] // size, w, b)
 
-            ways = (lambda x=x, p=plain: F.group_norm(x, *p), lambda x=x, norm=norm: norm(x), layer)
+            def wide(size: int, x: Tensor = x, w: Tensor = w, b: Tensor = b) -> Tensor:
+                return F.group_norm(x.float(), x.shape[1] // size, w, b).to(x.dtype)
+
+            def layer(_: int, x: Tensor = x, w: Tensor = w, b: Tensor = b) -> Tensor:
+                return F.layer_norm(x.permute(0, 2, 3, 1).float(), w.shape, w, b).permute(0, 3, 1, 2).to(x.dtype)
+
+            ways = [partial(way, size) for size in (4, 16) for way in (plain, wide)] + [partial(layer, 0)]
             times = " | ".join(f"{best(lambda way=way, g=slope: way().backward(g)):.2f}" for way in ways)
             print(f"| {width} × {side}² | {name} | {times} |", flush=True)
 
