@@ -861,6 +861,13 @@ EVALUATING = [
     Row("evaluate plain --label 1", "run", 2, "`plain` knows no labels"),
     Row("evaluate plain --guidance 2", "run", 2, "`plain` cannot be guided"),
     Row(f"{E} --guidance nan", "run", 2, "nan is no scale of guidance"),
+    Row(f"{E} --guidance-interval 1,2", "run", 2, "--guidance-interval without a scale guides nowhere | --guidance 2"),
+    Row(
+        f"{E} --guidance 2 --guidance-interval 2,1", "run", 2, "`--guidance-interval 2,1` is no interval of sigma/alpha"
+    ),
+    Row(f"{E} --guide plain", "run", 2, "--guide without a scale guides nowhere | Add --guidance 2"),
+    Row(f"{E} --guide plan --guidance 2", "run", 2, "`plan` is neither a path, a run nor a preset | `plain`?"),
+    Row("evaluate plain --guide exact:swissroll --guidance 2", "run", 2, "cannot guide `plain`: its data have"),
     Row(f"{E} --guidance 2 --label none", "run", 2, "--guidance leads towards a class, and there is none"),
     Row(f"{E} --weights best", "run", 2, "unknown weights `best` | ema, raw"),
     Row(f"{E} --clip 1,-1", "run", 2, "`--clip 1,-1` is not a range"),

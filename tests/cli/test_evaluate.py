@@ -57,6 +57,29 @@ def test_samplers_side_by_side(with_run: Path, toydiff: Toydiff) -> None:
     assert "KL" not in said and "ddim:4" in said
 
 
+def test_guidance_by_another_model_changes_the_samples_and_is_said(with_run: Path, toydiff: Toydiff) -> None:
+    words = ("evaluate", "tiny", "-n", "30", "--draws", "2", "--compare", "euler:4,heun:4", "--json")
+    plain = json.loads(toydiff(*words).stdout)
+    guided, nowhere, self_guided = (
+        json.loads(toydiff(*words, "--guidance", "3", *more).stdout)
+        for more in (
+            ("--guide", "exact:moons"),
+            ("--guide", "exact:moons", "--guidance-interval", "0,1e-9"),
+            ("--guide", "tiny"),
+        )
+    )
+    assert (plain["guidance"], plain["guide"]) == (1, None)
+    assert (guided["guidance"], guided["guide"], nowhere["guidance_interval"]) == (3, "exact:moons", "0,1e-9")
+    distance = [
+        each["compare"]["heun:4"]["scores"]["sliced W2"]["value"] for each in (plain, guided, nowhere, self_guided)
+    ]
+    assert distance[1] != pytest.approx(distance[0], rel=1e-3)
+    assert distance[2] == distance[0]  # guided nowhere on the way
+    assert distance[3] == pytest.approx(distance[0], rel=1e-4)  # away from itself leads nowhere
+    said = toydiff(*words[:-1], "--guidance", "3", "--guide", "exact:moons", "--guidance-interval", "0.2,3").stdout
+    assert "guidance 3 by exact:moons for sigma/alpha in 0.2,3" in " ".join(said.split())
+
+
 def test_scores_are_written_along_a_run_and_a_resumed_run_has_the_same(here: Path, toydiff: Toydiff) -> None:
     words = ("--set", "record.evaluate_every=10", "--set", "sampling.steps=4", "--runs-dir", "runs")
     toydiff("train", "moons", "--name", "whole", "--steps", "20", *TINY, *words)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.status import Status
 
-from toydiff.cli import options
+from toydiff.cli import editing, options
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
 from toydiff.cli.scores import as_dict, compared, differences, scores_table
@@ -43,6 +43,8 @@ def evaluate(
     spacing: options.Spacing = None,
     eta: options.Eta = None,
     guidance: options.Guidance = None,
+    guidance_interval: editing.IntervalOption = None,
+    guide: editing.GuideOption = None,
     label: options.Label = None,
     weights: options.Weights = "ema",
     clip: options.Clip = None,
@@ -72,11 +74,14 @@ def evaluate(
         raise ConfigurationError(f"unknown weights `{shown(weights)}`", did_you_mean(weights, ("ema", "raw")))
     if not FEWEST <= n <= MOST:
         raise ConfigurationError(f"{n:,} samples in a draw", f"-n takes from {FEWEST} to {MOST:,} here.")
-    bounds, first = parse_clip(clip), one_seed(seed)
+    bounds, first, interval = parse_clip(clip), one_seed(seed), editing.parse_interval(guidance_interval)
+    editing.check_words(guidance, guidance_interval, guide)
+    weaker = find(guide, runs_dir(runs)) if guide is not None else None
     program = None if inception is None else read_program(inception)
     talk.note(f"evaluating {found.why}")
 
     from toydiff import evaluation
+    from toydiff.guidance import EVERYWHERE
     from toydiff.metrics.inception import Inception
     from toydiff.runs import load
 
@@ -84,13 +89,17 @@ def evaluate(
     loaded = load(found, weights=weights, device=where, warn=talk.warn)
     asked: dict[str, Any] = {"spacing": spacing, "eta": eta, "sets": sets or []}
     samplings = [with_sampling(loaded, sampler=chosen, steps=count, **asked) for chosen, count in ways]
-    how: dict[str, Any] = {"guidance": loaded.guidance(guidance), "clip": bounds, "device": where}
-    if how["guidance"] != 1 and str(label) == "none":
+    by = load(weaker, device=where, warn=talk.warn) if weaker is not None else None
+    how: dict[str, Any] = {"guidance": loaded.guidance(guidance, by), "guide": by, "interval": interval or EVERYWHERE}
+    how |= {"clip": bounds, "device": where}
+    if how["guidance"] != 1 and str(label) == "none" and by is None:
         raise ConfigurationError("--guidance leads towards a class, and there is none", "Take another --label.")
     if (there := evaluation.enough(loaded.data, n, evaluation.class_of(loaded, label))) < n:
         talk.warn(f"only {there:,} {loaded.data.word} are held out: a draw is as many, not {n:,}")
         n = there
     facts: dict[str, Any] = {"model": loaded.name, "n": n, "draws": draws, "seed": first, "label": label}
+    facts |= {"guidance": how["guidance"], "guide": None if by is None else by.name}
+    facts |= {"guidance_interval": guidance_interval}
     facts |= {"split": "held-out", "data": loaded.data.model_dump(mode="json")}
     network = None if program is None else Inception(program, loaded.data, where)
     if network is not None:
@@ -158,6 +167,9 @@ def opening(loaded: Loaded, facts: dict[str, Any]) -> list[str]:
     """Return what was measured, in two lines."""
     what = f"{shown(loaded.name)} against held-out {loaded.data.word} of {loaded.data.kind}"
     what += f", class {shown(facts['label'])}" if facts["label"] is not None else ""
+    if facts["guidance"] != 1:
+        what += f", guidance {facts['guidance']:g}" + (f" by {shown(facts['guide'])}" if facts["guide"] else "")
+        what += f" for sigma/alpha in {facts['guidance_interval']}" if facts["guidance_interval"] else ""
     size = f"{facts['draws']} draws of {facts['n']:,} samples from seed {facts['seed']}"
     if facts["entropy"] is None:
         return [what, f"{size}; the entropy of the data is not known"]
