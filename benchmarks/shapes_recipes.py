@@ -39,7 +39,6 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "the preset": (),
     "another seed": ("seed=1",),
     "as it was": (*ONE_BLOCK, *WIDE_DENSITY, "network.group=4", f"training.optimizer={ADAMW.format(lr='1.5e-3')}"),
-    "AdamW, lr 0.001": (f"training.optimizer={ADAMW.format(lr='1e-3')}",),
     "AdamW, lr 0.002": (f"training.optimizer={ADAMW.format(lr='2e-3')}",),
     "AdamW, lr 0.004": (f"training.optimizer={ADAMW.format(lr='4e-3')}",),
     "Muon, updates of RMS 0.2 lr": ("training.optimizer.rms=0.2",),
@@ -48,14 +47,11 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "one block of 48, 96, 192 channels": ONE_BLOCK,
     "one block": ("network.blocks=1",),
     "two blocks": ("network.blocks=2",),
-    "four blocks of 24, 48, 72 channels": ("network.blocks=4", "network.channels=24"),
-    "single pixels, 16 channels first": ("network.patch=1", "network.channels=16", "network.attention=[2]"),
     "density N(0.5, 1.4²)": WIDE_DENSITY,
     "density uniform": ("training.density={kind='uniform'}",),
     "target v": ("model.target=v",),
     "target flow": ("model.target=flow",),
     "weight SNR": ("training.weight={kind='snr'}",),
-    "stratified levels": ("training.stratified=true",),
     "batch 128, half the steps": ("training.batch_size=128", f"training.steps={STEPS // 2}"),
 }
 
