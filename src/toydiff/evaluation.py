@@ -65,7 +65,7 @@ def evaluate(
             f"{n:,} samples in a draw are too few to measure {data.word} by", f"Take {measures.fewest} at least: -n."
         )
     measures.prepare(note, on_progress)
-    drawn = []
+    drawn, held_out = [], None if data.available is None else enough(data, data.available, chosen)
     for b in range(draws):
         on_progress(f"draw {b + 1} of {draws}: {n:,} samples")
         samples = loaded.sample(n, seed=seed + b * n, label=label, **options)
@@ -77,7 +77,7 @@ def evaluate(
             scores.append(Score(name, meaning, note=measures.missing[name]))
         else:
             values = tuple(row[name] for row in drawn)
-            said = "; ".join(filter(None, (measures.remark(name), remark(name, values, n))))
+            said = "; ".join(filter(None, (measures.remark(name), remark(name, values, n, held_out))))
             scores.append(Score(name, meaning, values, confidence(values), floors[name], said))
     return scores
 
@@ -113,6 +113,8 @@ def divergence(
     mean, se, change = float(fine.mean()), float(fine.std()) / math.sqrt(n), float((fine - coarse).mean())
     note = f"{2 * steps} steps of the ODE instead of {steps} change it by {change:+.1g}; the standard error is {se:.1g}"
     half = math.hypot(1.96 * se, change)
+    if not math.isfinite(mean + half):
+        return Score(name, KL, note="the probability-flow ODE of this model leads to numbers that are not finite")
     return Score(name, KL, (mean,), (mean - half, mean + half), Floor(0.0, math.hypot(se, change)), note)
 
 
@@ -210,6 +212,8 @@ def floors_of(
     names = [name for name in measures.meanings if name not in measures.missing]
     made = [__version__, torch.__version__, ARCHITECTURE, measures.instrument]
     key = [*made, data.model_dump(mode="json"), names, n, seed, draws, label]
+    if data.available is not None:  # a file may have changed
+        key.append(sha256(pair(data, n, seed, 0, label)[0].x.contiguous().numpy().tobytes()).hexdigest())
     path = cache and cache / f"{sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
     if path is not None and (kept := _read(path, names)) is not None:
         return kept

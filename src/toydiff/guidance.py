@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from toydiff.denoiser import Denoise, Denoiser, beside
+from toydiff.denoiser import Denoise, beside
 from toydiff.errors import ConfigurationError
 from toydiff.schedules import Level
 
@@ -28,7 +29,7 @@ class Guided:
     (Kynkäänniemi et al. 2024).
     """
 
-    denoiser: Denoiser
+    denoiser: Callable[[Tensor, Level, Tensor | None], Tensor]
     label: Tensor
     scale: float
     interval: Interval = EVERYWHERE
@@ -37,10 +38,10 @@ class Guided:
         return _guide(self._conditional, self._unconditional, self.scale, self.interval, x, level)
 
     def _conditional(self, x: Tensor, level: Level) -> Tensor:
-        return self.denoiser(x, level, self.label)  # type: ignore[no-any-return]
+        return self.denoiser(x, level, self.label)
 
     def _unconditional(self, x: Tensor, level: Level) -> Tensor:
-        return self.denoiser(x, level, None)  # type: ignore[no-any-return]
+        return self.denoiser(x, level, None)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from toydiff.cli import trainer
+from toydiff.errors import ToydiffError
 from toydiff.metrics import classifier
+from toydiff.runs import Loaded
 
 from .. import scripted
 from .conftest import Toydiff
@@ -78,6 +82,38 @@ def test_guidance_by_another_model_changes_the_samples_and_is_said(with_run: Pat
     assert distance[3] == pytest.approx(distance[0], rel=1e-4)  # away from itself leads nowhere
     said = toydiff(*words[:-1], "--guidance", "3", "--guide", "exact:moons", "--guidance-interval", "0.2,3").stdout
     assert "guidance 3 by exact:moons for sigma/alpha in 0.2,3" in " ".join(said.split())
+
+
+def test_guidance_takes_two_evaluations_of_a_network(with_run: Path, toydiff: Toydiff) -> None:
+    words = ("evaluate", "exact:gaussians", "-n", "30", "--draws", "2", "--steps", "5", "--json")
+    plain = json.loads(toydiff(*words).stdout)
+    guided = json.loads(toydiff(*words, "--guidance", "2").stdout)
+    assert plain["evaluations"] == 9 and guided["evaluations"] == 18
+    assert (guided["guidance"], guided["weights"]) == (2, "ema")
+
+
+def test_a_run_goes_on_when_its_samples_cannot_be_measured(
+    here: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ToydiffError("sampling gave a number that is not finite", "")
+
+    monkeypatch.setattr(trainer, "track", refuse)
+    words = ("--set", "record.evaluate_every=10", "--runs-dir", "runs")
+    done = toydiff("train", "moons", "--name", "odd", "--steps", "20", *TINY, *words)
+    assert done.exit_code == 0
+    assert "step 10 is not measured: sampling gave a number that is not finite" in " ".join(done.stderr.split())
+    rows = [json.loads(line) for line in (here / "runs" / "odd" / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 20 and not any("scores" in row for row in rows)
+
+
+def test_a_likelihood_that_is_not_finite_is_no_number(
+    with_run: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loaded, "log_prob", lambda self, x, *_, **__: torch.full((len(x),), float("nan")))
+    done = toydiff("evaluate", "tiny", "-n", "30", "--draws", "2", "--json")
+    found = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(word))["scores"]["KL(data‖model)"]
+    assert (found["value"], found["interval"], found["floor"]) == (None, None, None) and "not finite" in found["note"]
 
 
 def test_scores_are_written_along_a_run_and_a_resumed_run_has_the_same(here: Path, toydiff: Toydiff) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import kstest, mannwhitneyu
 
-from toydiff.data import Gaussians, Moons
+from toydiff.data import GaussianMixture, Gaussians, Moons
 from toydiff.errors import ToydiffError
 from toydiff.metrics import points
 from toydiff.metrics.floors import floor
@@ -120,6 +120,30 @@ def test_mann_whitney_is_scipys_and_its_p_uniform_where_nothing_is_copied():
         closest = [nearest(draw(100, 2 * k + j), training) for j in (0, 1)]
         p.append(copying_p([mann_whitney(*closest)], 100))
     assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_modes_are_measured_where_only_the_entropy_is_unknown() -> None:
+    data = GaussianMixture(means=((0.0,) * 3, (3.0,) * 3), std=0.2)
+    measures = PointMeasures(data, conditional=True)
+    x, y = (data.draw(400, torch.Generator().manual_seed(k)) for k in (0, 1))
+    assert set(measures.missing) == {"NLL − H", "outside", "copying"} and "entropy" in measures.missing["NLL − H"]
+    found = measures(x, y)
+    assert found["label agreement"] == 1 and found["mode weights"] < 0.1 and "NLL − H" not in found
+
+
+@pytest.mark.parametrize(("n", "held_out"), [(60, 60), (40, 100)])
+def test_its_p_allows_for_held_out_data_that_come_again_in_every_draw(n: int, held_out: int) -> None:
+    training, p, naive = draw(100, 0), [], []
+    for k in range(1, 301):
+        kept, generator = draw(held_out, 10_000 + k), torch.Generator().manual_seed(k)
+        shares = []
+        for j in range(5):
+            beside = kept[torch.randperm(held_out, generator=generator)[:n]]
+            shares.append(mann_whitney(nearest(draw(n, 5 * k + j), training), nearest(beside, training)))
+        p.append(copying_p(shares, n, held_out))
+        naive.append(copying_p(shares, n))
+    assert kstest(p, "uniform").pvalue > 0.01 > kstest(naive, "uniform").pvalue
+    assert copying_p(shares, n, 10**9) == pytest.approx(copying_p(shares, n))
 
 
 def test_modes_are_weighed_by_the_exact_posterior():

@@ -89,6 +89,8 @@ def evaluate(
     loaded = load(found, weights=weights, device=where, warn=talk.warn)
     asked: dict[str, Any] = {"spacing": spacing, "eta": eta, "sets": sets or []}
     samplings = [with_sampling(loaded, sampler=chosen, steps=count, **asked) for chosen, count in ways]
+    if compare is not None:
+        check_as_named(compare, ways, samplings)
     by = load(weaker, device=where, warn=talk.warn) if weaker is not None else None
     how: dict[str, Any] = {"guidance": loaded.guidance(guidance, by), "guide": by, "interval": interval or EVERYWHERE}
     how |= {"clip": bounds, "device": where}
@@ -98,7 +100,7 @@ def evaluate(
         talk.warn(f"only {there:,} {loaded.data.word} are held out: a draw is as many, not {n:,}")
         n = there
     facts: dict[str, Any] = {"model": loaded.name, "n": n, "draws": draws, "seed": first, "label": label}
-    facts |= {"guidance": how["guidance"], "guide": None if by is None else by.name}
+    facts |= {"weights": weights, "guidance": how["guidance"], "guide": None if by is None else by.name}
     facts |= {"guidance_interval": guidance_interval}
     facts |= {"split": "held-out", "data": loaded.data.model_dump(mode="json")}
     network = None if program is None else Inception(program, loaded.data, where)
@@ -123,8 +125,7 @@ def evaluate(
         lines = [*opening(loaded, facts), f"{said}: {count:,} evaluations of the network", "", scores_table(scores)]
         document = {"sampler": said, "evaluations": count, "scores": {score.name: as_dict(score) for score in scores}}
         return talk.result("\n".join(lines), {**facts, **document})
-    names = [f"{each.config.sampling.sampler.kind}:{each.config.sampling.steps}" for each in samplings]
-    columns = dict(zip(names, results, strict=True))
+    columns = dict(zip(map(name_of, samplings), results, strict=True))
     document = {
         "compare": {
             key: {"sampler": said, "evaluations": count, "scores": {score.name: as_dict(score) for score in scores}}
@@ -150,7 +151,31 @@ def parse_compare(
     for word in words:
         if not word:
             raise ConfigurationError(f"`--compare {shown(text)}`: a sampler has no name", "For example: ddim:10,heun:5")
-    return [check_sampler_words(word, None) for word in words]
+    return [check_sampler_words(word, None, "--compare") for word in words]
+
+
+def name_of(loaded: Loaded) -> str:
+    """Return "ddim:10", or "rk45" for a sampler that chooses its steps itself."""
+    sampling = loaded.config.sampling
+    kind = sampling.sampler.kind
+    return kind if sampling.sampler.evaluations is None else f"{kind}:{sampling.steps}"
+
+
+def check_as_named(text: str, ways: list[tuple[str | None, int | None]], samplings: list[Loaded]) -> None:
+    """Raise ConfigurationError if --set makes another sampler of one that --compare names, or two are the same."""
+    for (kind, steps), each in zip(ways, samplings, strict=True):
+        sampling = each.config.sampling
+        if sampling.sampler.kind != kind or steps not in (None, sampling.steps):
+            raise ConfigurationError(
+                f"--set makes {sampling.sampler.kind}:{sampling.steps} of what --compare names {kind}"
+                + ("" if steps is None else f":{steps}"),
+                "--compare names the samplers and their steps itself: leave them out of --set.",
+            )
+    names = [name_of(each) for each in samplings]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigurationError(
+            f"`--compare {shown(text)}` names {twice} twice", "For example: --compare ddim:10,dpmpp_2m:10,ddpm:1000"
+        )
 
 
 def one_seed(seed: str | None) -> int:

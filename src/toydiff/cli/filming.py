@@ -76,7 +76,7 @@ def parse_sides(text: str | None) -> list[Side]:
     """Return the panels of --side-by-side, from the left."""
     sides = []
     for part in (text or "").split(",") if text is not None else []:
-        sides.append(Side() if part == "data" else Side(*check_sampler_words(part.strip(), None)))
+        sides.append(Side() if part == "data" else Side(*check_sampler_words(part.strip(), None, "--side-by-side")))
     if len(sides) > 6:
         raise ConfigurationError(f"--side-by-side of {len(sides)} panels", "A film shows up to 6 beside one another.")
     return sides

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from toydiff.runs.loaded import Clip
 
 
-def check_sampler_words(sampler: str | None, steps: int | None) -> tuple[str | None, int | None]:
-    """Return (name, steps) of --sampler NAME[:STEPS] and --steps."""
+def check_sampler_words(
+    sampler: str | None, steps: int | None, option: str = "--sampler"
+) -> tuple[str | None, int | None]:
+    """Return (name, steps) of --sampler NAME[:STEPS] and --steps; `option` is where the first was given."""
     if sampler is None:
         return None, steps
     name, colon, count = sampler.partition(":")
-    if not name or (colon and not (count.isdecimal() and len(count) <= 6 and 0 < int(count) <= 100_000)):
-        raise ConfigurationError(f"`--sampler {shown(sampler)}` is not a sampler", "For example: --sampler ddim:50")
+    if not name or (
+        colon and not (count.isascii() and count.isdecimal() and len(count) <= 6 and 0 < int(count) <= 100_000)
+    ):
+        raise ConfigurationError(f"`{option} {shown(sampler)}` is not a sampler", "For example: ddim:50")
     if colon and steps not in (None, int(count)):
         raise ConfigurationError(f"--sampler {sampler} and --steps {steps} disagree", "Give one of the two.")
     return name, int(count) if colon else steps

@@ -1,4 +1,4 @@
-"""Scores as tables and as JSON: as many digits as the spread allows, in 80 columns."""
+"""Scores as tables and as JSON: as many digits as the spread allows; what they are, in 80 columns."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def cells(score: Score) -> tuple[str, str, str, str, str]:
     value = "n/a" if score.value is None else number(score.value, spread)
     interval = "" if score.interval is None else " … ".join(number(end, spread) for end in score.interval)
     floor = "" if score.floor is None else f"{number(score.floor.mean, spread)} ± {score.floor.sd:.2g}"
-    return _headed(score), value, interval, floor, "" if score.z is None else f"{score.z:+.1f}"
+    z = "" if score.z is None else f"{score.z:+.1f}"
+    if score.value is not None and score.floor is not None and score.floor.sd == 0 and score.value != score.floor.mean:
+        z = "+∞" if score.value > score.floor.mean else "−∞"  # real data read the same every time
+    return _headed(score), value, interval, floor, z
 
 
 def compared(columns: Mapping[str, Result]) -> str:

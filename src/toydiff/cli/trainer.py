@@ -251,7 +251,10 @@ class Trainer:
     def _score(self, step: Step, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         """Measure samples of the averaged weights against held-out data, the same noise and data every time."""
         with self.signals.leavable():
-            scores = track(self.loaded(step.ema), self.run.seed, self.talk.note)
+            try:
+                scores = track(self.loaded(step.ema), self.run.seed, self.talk.note)
+            except ToydiffError as error:
+                return self.talk.warn(f"step {step.step:,} is not measured: {error.message}")
         self._add({"step": step.step, "scores": scores}, on_metrics)
         self.board.scores(step.step, scores)
 
@@ -270,13 +273,9 @@ class Trainer:
             write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.metrics))
             write_text(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in self.timing))
             keep_previous(self.folder, self.talk.warn)
-        checkpoints.save(
-            self.folder / name,
-            header=self._header(step) | ({"due": self.due} if self.due and name == "latest.pt" else {}),
-            model=step.denoiser.state_dict(),
-            ema=step.ema.state_dict(),
-            optimizer=step.optimizer.state_dict(),
-        )
+        header = self._header(step) | ({"due": self.due} if self.due and name == "latest.pt" else {})
+        parts: dict[str, Any] = {"model": step.denoiser, "ema": step.ema, "optimizer": step.optimizer}
+        checkpoints.save(self.folder / name, header=header, **{key: part.state_dict() for key, part in parts.items()})
 
     def _header(self, step: Step) -> dict[str, Any]:
         return {

@@ -298,9 +298,8 @@ def average(run: Run) -> Finding:
 def rate(run: Run) -> Finding:
     """Check the learning rate by how far it lets a weight go: Adam moves each by about lr a step, so Σ lr in all.
 
-    Muon moves them by rms · lr.
     Weights start near 1/√width and have to come to about 1: a path under 0.1 cannot, a step over 0.02 overshoots
-    (Kingma & Ba 2015, section 2.1).
+    (Kingma & Ba 2015, section 2.1). Muon moves them by rms · lr.
     """
     training, total = run.training, run.total_steps
     steps = torch.linspace(1, total, min(total, 200)).round().int().tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from toydiff.data import Batch, Data
@@ -58,11 +60,15 @@ class PointMeasures(Measures):
         modes, nll = ("mode weights", "rarest mode", "label agreement"), ("NLL − H", "outside")
         try:
             self._law: ExactDenoiser | None = data.exact()
-            self._entropy = self._law.entropy
         except ToydiffError as error:
             self._law = None
             self.missing |= dict.fromkeys((*nll, *modes), error.message)
             return
+        try:
+            self._entropy = self._law.entropy
+        except ToydiffError as error:
+            self._entropy = math.nan
+            self.missing[nll[0]] = error.message
         if not isinstance(self._law, Boxes | Lattice):
             self.missing["outside"] = "the true density is nowhere 0"
         if label is not None:

@@ -108,18 +108,25 @@ def copying_sd(n: int) -> float:
     return math.sqrt((2 * n + 1) / 12) / n
 
 
-def copying_p(shares: Sequence[float], n: int) -> float:
-    """Return the one-sided p of so much `copying` by chance, from independent shares of n samples each."""
-    return math.erfc((fmean(shares) - 0.5) / copying_sd(n) * math.sqrt(len(shares) / 2)) / 2
+def copying_p(shares: Sequence[float], n: int, held_out: int | None = None) -> float:
+    """Return the one-sided p of so much `copying` by chance, from shares of n samples each, other samples in each.
+
+    They stand beside n held-out data, other ones in each, or each time n of the same finite set of `held_out`: what
+    those n add to the variance is 1/12 (1/n − 1/held_out), draw by draw, and 1/12 held_out that more draws leave as it
+    is.
+    """
+    shared = 0.0 if held_out is None else 1 / (12 * held_out)
+    sd = math.sqrt((copying_sd(n) ** 2 - shared) / len(shares) + shared)
+    return math.erfc((fmean(shares) - 0.5) / sd / math.sqrt(2)) / 2
 
 
-def remark(name: str, values: Sequence[float], n: int) -> str:
-    """Return what else there is to say of a score's values, each of n samples."""
+def remark(name: str, values: Sequence[float], n: int, held_out: int | None = None) -> str:
+    """Return what else there is to say of a score's values, each of n samples beside some of `held_out` data."""
     if not all(map(math.isfinite, values)):
         return "infinite: samples lie where the true density is 0"
     if name != "copying":
         return ""
-    p = copying_p(values, n)
+    p = copying_p(values, n, held_out)
     return f"Mann–Whitney: p {'< 1e-16' if p < 1e-16 else f'= {p:.2g}'} if nothing is copied"
 
 

@@ -151,18 +151,26 @@ class Loaded:
         interval: Interval = EVERYWHERE,
         guide: Loaded | None = None,
         clip: Clip = "data",
+        asked: list[Level] | None = None,
     ) -> Denoise:
         """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units).
 
-        The guidance is classifier-free, or by the weaker model `guide`; see `guidance.check_guide`.
+        The guidance is classifier-free, or by the weaker model `guide`; see `guidance.check_guide`. `asked` gets the
+        level of every evaluation of a network, of which guidance takes two.
         """
-        denoise: Denoise = partial(self.denoiser, label=label)
+
+        def counted(model: Loaded, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
+            if asked is not None:
+                asked.append(level)
+            return model.denoiser(x, level, label)
+
+        denoise: Denoise = partial(counted, self, label=label)
         if guide is not None:
             check_guide(self.units, guide.units)
-            weak = partial(guide.denoiser, label=label if guide.conditional else None)
+            weak = partial(counted, guide, label=label if guide.conditional else None)
             denoise = Autoguided(denoise, weak, guidance, interval)
         elif label is not None and guidance != 1:
-            denoise = Guided(self.denoiser, label, guidance, interval)  # type: ignore[arg-type]
+            denoise = Guided(partial(counted, self), label, guidance, interval)
         if (bounds := self.clipping(clip)) is not None:
             low, high = ((bound - self.shift) / self.scale for bound in bounds)
             return Clipped(denoise, low, high)
@@ -208,18 +216,12 @@ class Loaded:
 
         eps = noise()
         x = eps if unit_prior else input_scale(levels[0], self.config.sigma_data) * eps
-        denoise = self.denoise(None if label is None else label.to(device), **options)
+        asked: list[Level] = []
+        denoise = self.denoise(None if label is None else label.to(device), asked=asked, **options)
         if edit.init is not None:
             x, denoise = edit.begin(x, eps, levels[0], (edit.init - self.shift) / self.scale, denoise)
-        asked = 0
-
-        def counted(x: Tensor, level: Level) -> Tensor:
-            nonlocal asked
-            asked += 1
-            return denoise(x, level)
-
         yield Frame(levels[0], self.to_data(x), self.to_data(torch.zeros_like(x)))
-        path = sampler.trajectory(counted, x, levels, noise)
+        path = sampler.trajectory(denoise, x, levels, noise)
         while True:
             with torch.no_grad():  # around each step, not the yield: the caller's gradients are the caller's
                 frame = next(path, None)
@@ -232,7 +234,7 @@ class Loaded:
                 )
             yield Frame(frame.level, self.to_data(frame.x), self.to_data(frame.x0))
         if evaluations is not None:
-            evaluations.append(asked)
+            evaluations.append(len(asked))
 
     def sample(self, n: int, *, seed: int = 0, label: str | int | None = None, **options: Any) -> Batch:
         """Return n samples in data units, of seeds seed … seed + n − 1, and their labels if there are any.
