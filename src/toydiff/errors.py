@@ -31,6 +31,10 @@ class TrainingDiverged(ToydiffError):
     exit_code = 3
 
 
+class SamplingDiverged(ToydiffError):
+    """Samples that are not finite (exit code 1); a run that only looks at them goes on."""
+
+
 class Elsewhere(ToydiffError):
     """Another of the processes that train together has failed, and says why; this one ends with its exit code."""
 

@@ -41,6 +41,25 @@ def test_a_run_is_examined_and_a_diagnosis_is_no_failure(toydiff: Toydiff, with_
     assert order == sorted(order, key=["problem", "warning", "ok", "not applicable"].index)
 
 
+def test_a_small_checkpoint_is_examined_without_raw_weights(toydiff: Toydiff, with_run: Path) -> None:
+    toydiff("inspect", "tiny", "--export", "small.pt")
+    findings = {
+        each["name"]: each for each in document(toydiff("inspect", "small.pt", "--doctor", "--json").stdout)["findings"]
+    }
+    assert findings.keys() == CHECKS and findings["levels"]["verdict"] == "problem"
+
+
+def test_a_run_with_samples_that_are_not_finite_trains_to_its_end_and_is_examined(toydiff: Toydiff, here: Path) -> None:
+    words = ("--lr", "1", "--set", "training.clip=none", "--set", "training.rate={kind='constant'}")
+    done = toydiff("train", "swissroll", "--name", "wild", "--steps", "60", "--runs-dir", "runs", *words)
+    assert (here / "runs" / "wild" / "latest.pt").exists()
+    said = " ".join(done.stderr.split())
+    assert "not finite" in said and "no picture; training goes on" in said
+    made = document(toydiff("inspect", "wild", "--doctor", "--json", "--runs-dir", "runs").stdout)
+    findings = {finding["name"]: finding for finding in made["findings"]}
+    assert findings["learning rate"]["verdict"] == findings["spread"]["verdict"] == "problem"
+
+
 def test_a_preset_that_was_never_trained_is_examined_with_the_exact_denoiser(toydiff: Toydiff) -> None:
     done = toydiff("inspect", "swissroll-ddpm100-quick", "--doctor")
     assert "the exact denoiser of its data stands in the network's place" in done.stderr

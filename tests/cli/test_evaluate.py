@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from toydiff.cli import trainer
-from toydiff.errors import ToydiffError
+from toydiff.errors import SamplingDiverged
 from toydiff.metrics import classifier
 from toydiff.runs import Loaded
 
@@ -96,13 +96,15 @@ def test_a_run_goes_on_when_its_samples_cannot_be_measured(
     here: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ToydiffError("sampling gave a number that is not finite", "")
+        raise SamplingDiverged("sampling gave a number that is not finite")
 
     monkeypatch.setattr(trainer, "track", refuse)
     words = ("--set", "record.evaluate_every=10", "--runs-dir", "runs")
     done = toydiff("train", "moons", "--name", "odd", "--steps", "20", *TINY, *words)
     assert done.exit_code == 0
-    assert "step 10 is not measured: sampling gave a number that is not finite" in " ".join(done.stderr.split())
+    assert "sampling gave a number that is not finite, after step 10: no scores; training goes on" in " ".join(
+        done.stderr.split()
+    )
     rows = [json.loads(line) for line in (here / "runs" / "odd" / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == 20 and not any("scores" in row for row in rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from toydiff.samplers.base import keep_x0
 from toydiff.schedules import Cosine, Flow, Linear, LogLinear
 from toydiff.training import Training
 from toydiff.training.ema import EMA
-from toydiff.training.optimizers import Adam, ConstantRate
+from toydiff.training.optimizers import Adam, ConstantRate, Muon
 
 EPS = Model(target="eps")
 
@@ -107,6 +108,12 @@ def test_the_clipped_beta_is_explained_and_found_where_sampling_begins_in_it() -
     planted = preset("swissroll-cosine40", "sampling.start=none", "sampling.steps=40")
     assert configured.beta_clip(planted).verdict == "problem"
     assert "sampling.start=0.975" in configured.beta_clip(planted).fix
+    sampling = planted.sampling.model_copy(update={"steps": 40})  # as many as there are, one more than below the clip
+    fix = configured.beta_clip(planted.model_copy(update={"sampling": sampling})).fix
+    assert "sampling.steps=39" in fix
+    applied = re.findall(r"sampling\.\w+=[\d.]+\d", fix)
+    mended = resolve(configuration_layers("swissroll-cosine40", None, applied, {})).run
+    assert len(applied) == 2 and configured.beta_clip(mended).verdict == "ok"
     assert configured.beta_clip(planted.model_copy(update={"model": Model(target="v")})).verdict == "ok"
     assert configured.beta_clip(Run(schedule=Linear())).verdict == "not applicable"
     assert configured.beta_clip(Run(schedule=Cosine(T=None))).verdict == "not applicable"
@@ -204,3 +211,20 @@ def test_no_average_at_all_needs_a_rate_that_falls() -> None:
 )
 def test_learning_rates_that_cannot_work_are_found(lr: float, steps: int, verdict: str) -> None:
     assert configured.rate(Run(training=Training(steps=steps, optimizer=Adam(lr=lr)))).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("lr", "rms", "verdict", "again"),
+    [
+        (2e-3, 0.6, "ok", ""),
+        (2e-3, 100.0, "problem", "3e-05"),
+        (0.01, 5.0, "warning", "0.0006"),
+        (1e-3, 1e-4, "problem", ""),
+    ],
+)
+def test_muon_moves_matrices_by_rms_times_lr(lr: float, rms: float, verdict: str, again: str) -> None:
+    found = configured.rate(Run(training=Training(steps=4000, optimizer=Muon(lr=lr, rms=rms))))
+    assert found.verdict == verdict and again in found.fix
+    if again:
+        mended = Training(steps=4000, optimizer=Muon(lr=float(again), rms=rms))
+        assert configured.rate(Run(training=mended)).verdict == "ok"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from toydiff.cli.configure import configuration_layers
 from toydiff.config import Model, Run, Sampling
-from toydiff.data import Batch, Gaussians, Shapes
+from toydiff.data import Batch, Checkerboard, Gaussians, Shapes
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import Patient, examine, learned, sampled, timing, untrained
 from toydiff.layers import resolve
@@ -88,6 +88,24 @@ def test_a_preset_trained_in_full_is_found_healthy(name: str) -> None:
             metrics.append({"step": step.step, "loss": float(step.loss), "grad_norm": float(step.grad_norm)})
     trained = patient(run, denoiser=step.ema, raw=step.denoiser, metrics=metrics)
     assert [finding for finding in examine(trained) if finding.wrong] == []
+
+
+def test_a_few_samples_outside_the_support_do_not_drown_the_rest() -> None:
+    run = RUN.model_copy(update={"data": Checkerboard()})
+    known = patient(run, exact=run.data.exact())
+    x, y = (run.data.draw(2000, torch.Generator().manual_seed(k)).x for k in (0, 1))
+    x[:40] += 50
+    # the density is the same everywhere within, so that each of those outside costs the 3 nats it is said to cost
+    mean, error = known.nats_between(x, y) or (0.0, 0.0)
+    assert mean == pytest.approx(-3 * 40 / 2000, rel=1e-3) and error < 0.02
+
+
+def test_samples_that_are_not_finite_are_a_finding_and_the_other_checks_are_made() -> None:
+    broken = patient(error=lambda x0, level: x0 * (1e38 if level.log_snr > 0 else 1) * 1e8)
+    findings = {finding.name: finding for finding in examine(broken)}
+    assert len(findings) == 14 and findings["spread"].verdict == "problem" and "not finite" in findings["spread"].words
+    assert findings["steps"].verdict == "not applicable" and "not finite" in findings["steps"].words
+    assert findings["levels"].verdict == "problem"
 
 
 # ── levels, average, units ───────────────────────────────────────────────────────────────────────────────────────────

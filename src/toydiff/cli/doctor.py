@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toydiff.cli.tables import table
 from toydiff.cli.talk import Talk
+from toydiff.errors import ToydiffError
 from toydiff.names import Found
 
 if TYPE_CHECKING:
@@ -35,8 +37,10 @@ def examine(found: Found, talk: Talk) -> None:
     from toydiff.doctor import Patient
     from toydiff.runs import load
 
-    model, raw = load(found, warn=talk.warn), load(found, weights="raw", warn=lambda text: None).denoiser
-    assert isinstance(raw, Denoiser)
+    model, raw = load(found, warn=talk.warn), None
+    with suppress(ToydiffError):  # a small checkpoint holds the averaged weights alone
+        raw = load(found, weights="raw", warn=lambda text: None).denoiser
+    assert raw is None or isinstance(raw, Denoiser)
     rows = read_metrics(Path(model.found.value).with_name("metrics.jsonl"), int(model.header.get("total", 0)))
     _tell(Patient(model, raw, rows), model.name, talk)
 

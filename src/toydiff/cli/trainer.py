@@ -37,7 +37,7 @@ from toydiff.cli.talk import Talk
 from toydiff.config import Run
 from toydiff.dist import ALONE, World
 from toydiff.environment import environment, fingerprint, settle_threads
-from toydiff.errors import ToydiffError
+from toydiff.errors import SamplingDiverged, ToydiffError
 from toydiff.evaluation import track
 from toydiff.files import write_text
 from toydiff.names import Found
@@ -183,7 +183,11 @@ class Trainer:
         tasks = dict(zip(TASKS, does, strict=True))
         with suppress(Left):
             while self.due:
-                tasks[self.due[0]](step)
+                try:
+                    tasks[self.due[0]](step)
+                except SamplingDiverged as error:
+                    self.talk.warn(f"{error.message}, after step {step.step:,}: no {self.due[0]}; training goes on")
+                    step.denoiser.train()
                 del self.due[0]
 
     def _agree(self) -> None:
@@ -251,10 +255,7 @@ class Trainer:
     def _score(self, step: Step, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         """Measure samples of the averaged weights against held-out data, the same noise and data every time."""
         with self.signals.leavable():
-            try:
-                scores = track(self.loaded(step.ema), self.run.seed, self.talk.note)
-            except ToydiffError as error:
-                return self.talk.warn(f"step {step.step:,} is not measured: {error.message}")
+            scores = track(self.loaded(step.ema), self.run.seed, self.talk.note)
         self._add({"step": step.step, "scores": scores}, on_metrics)
         self.board.scores(step.step, scores)
 

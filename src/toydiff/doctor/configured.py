@@ -130,7 +130,8 @@ def beta_clip(run: Run) -> Finding:
         f"sampling begins at t = {float(begins.t):.4g}, {'in' if inside else 'below'} it"
     )
     harmful = inside and run.model.target in ("eps", "score")
-    fix = f"Begin below it: sampling.start={(first - 1) / T:.6g}; or take model.target=v." if harmful else ""
+    below = f"sampling.start={(first - 1) / T:.6g}" + f" and sampling.steps={first - 1}" * (run.sampling.steps >= first)
+    fix = f"Begin below it: {below}; or take model.target=v." * harmful
     return Finding("β clip", "problem" if harmful else "ok", said, {"beta": clip, "gain": gain, "step": first}, fix)
 
 
@@ -302,14 +303,13 @@ def rate(run: Run) -> Finding:
     (Kingma & Ba 2015, section 2.1). Muon moves them by rms · lr.
     """
     training, total = run.training, run.total_steps
-    steps = torch.linspace(1, total, min(total, 200)).round().int().tolist()
-    factors = [training.rate(step, total) for step in steps]
-    lr = training.optimizer.lr
-    path = lr * training.optimizer.stride * total * sum(factors) / len(factors)
+    factors = [training.rate(k, total) for k in torch.linspace(1, total, min(total, 200)).round().int().tolist()]
+    lr, step = training.optimizer.lr, training.optimizer.lr * training.optimizer.stride
+    path = step * total * sum(factors) / len(factors)
     numbers = {"lr": lr, "path": path}
     said = f"{lr:g} over {total:,} steps: no weight can go farther than about {short(path)}"
-    if lr > 0.02:
-        return Finding("learning rate", graded(lr, 0.02, 0.1), said, numbers, "Try --lr 0.003.")
+    if step > 0.02:
+        return Finding("learning rate", graded(step, 0.02, 0.1), said, numbers, f"Try --lr {short(0.003 * lr / step)}.")
     verdict: Verdict = "ok" if total < TRIAL else graded(1 / max(path, 1e-12), 10, 100)
     return Finding("learning rate", verdict, said, numbers, "Train longer, or raise --lr." * (verdict != "ok"))
 

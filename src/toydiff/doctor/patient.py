@@ -30,6 +30,8 @@ distance = partial(sliced_w2, projections=64)
 """How far two sets of samples lie apart: 64 directions are enough to judge by, and leave time for the rest."""
 POINTS, IMAGES = 2000, 64
 FEWEST = 16
+BEYOND = 3.0
+"""Nats by which a sample where the density is 0 counts as less likely than the least likely of held-out data."""
 MORE = 4
 """How many times more steps are better ones."""
 
@@ -76,10 +78,18 @@ class Patient:
 
     @property
     def why_no_samples(self) -> str:
-        """Why there are no samples to judge, "" if there are."""
+        """Why there are no samples to judge, "" if there are: then they have been made."""
         if self.absent:
             return "there is nothing to sample from yet"
-        return "" if self.n else "sampling as configured would take too long here"
+        return self.broken if self.n else "sampling as configured would take too long here"
+
+    @cached_property
+    def broken(self) -> str:
+        """Why sampling as configured ends in an error, "" if it does not."""
+        try:
+            return "" if self.samples.isfinite().all() else "samples are not finite"
+        except ToydiffError as error:
+            return error.message
 
     @property
     def more_steps(self) -> int | None:
@@ -145,9 +155,11 @@ class Patient:
         p is the data's density: 0 on average if both follow the same law, below 0 if x lies where there are no data.
         """
         try:
-            p_x, p_y = (self.run.data.log_prob(z).double().clamp(min=-100) for z in (x, y))  # a box has an outside
+            p_x, p_y, usual = (self.run.data.log_prob(z).double() for z in (x, y, self.held_out.x))
         except ToydiffError:
             return None
+        outside = float(usual.min()) - BEYOND  # −∞ where there are no data at all would drown everything else
+        p_x, p_y = (torch.where(p.isinf(), outside, p).clamp(min=-100) for p in (p_x, p_y))
         difference = p_x - p_y
         return float(difference.mean()), float(difference.std()) / math.sqrt(len(x))
 

@@ -68,6 +68,9 @@ def spread(patient: Patient) -> Finding:
     Coverage is the share of data with a sample among their five nearest neighbours' reach (Naeem et al. 2020).
     """
     if reason := patient.why_no_samples:
+        if patient.n and patient.broken:
+            fix = "See learning rate, levels and units; before training went wrong there may be a better checkpoint."
+            return Finding("spread", "problem", reason, {}, fix)
         return not_applicable("spread", reason)
     real, base = patient.real.x, patient.floor
     ours, data = patient.samples[: len(real)], patient.run.data

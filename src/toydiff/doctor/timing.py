@@ -16,6 +16,8 @@ from toydiff.training.batches import Batches, TrainingBatch
 
 LONG = 300.0
 """Seconds from which it matters what takes them."""
+SLOW = 0.5
+"""Seconds of a step in which what calls cost is no question."""
 T = TypeVar("T")
 
 
@@ -27,7 +29,8 @@ def speed(run: Run, seconds: float = 2.0) -> Finding:
     training = run.training
     with torch.random.fork_rng(devices=[]):
         spent = _timed(run, training.batch_size, seconds)
-        twice = _timed(run, 2 * training.batch_size, seconds / 2) if training.batch_size < 1024 else {}
+        overheads = training.batch_size < 1024 and sum(spent.values()) < SLOW
+        twice = _timed(run, 2 * training.batch_size, seconds / 2) if overheads else {}
     step, parameters = sum(spent.values()), sum(p.numel() for p in run.build("meta").parameters())
     total, threads, cores = step * run.total_steps, torch.get_num_threads(), os.cpu_count() or 1
     growth = sum(twice.values()) / step if twice else 2.0
@@ -55,7 +58,7 @@ def speed(run: Run, seconds: float = 2.0) -> Finding:
 
 
 def _timed(run: Run, batch_size: int, seconds: float) -> dict[str, float]:
-    """Return the seconds of each part of a step; the first step does not count."""
+    """Return the seconds of each part of a step; the first one counts only if it takes all the time there is."""
     training, device = run.training, torch.device("cpu")
     denoiser, average = run.build().train(), run.build()
     assert denoiser.schedule is not None
@@ -78,7 +81,7 @@ def _timed(run: Run, batch_size: int, seconds: float) -> dict[str, float]:
             x0 = denoiser.to_model(batch.x0)
             return denoiser.loss(x0, batch.level, batch.eps, batch.label, training.weight).mean()
 
-    began, done = time.perf_counter(), 0
+    began, done, first = time.perf_counter(), 0, 0
     block: list[float] = []
     for k in range(1, 1_000_000):
         before = spent["data"]
@@ -89,11 +92,11 @@ def _timed(run: Run, batch_size: int, seconds: float) -> dict[str, float]:
         timed("backward", value.backward)
         timed("optimizer", optimizer.step)
         timed("average", lambda: training.ema.update(average, denoiser, 1, 1000))
-        if k == 1:
-            spent, began = dict.fromkeys(spent, 0.0), time.perf_counter()
+        if k == 1 and time.perf_counter() - began < seconds:
+            spent, began, first = dict.fromkeys(spent, 0.0), time.perf_counter(), 1
             continue
-        done = k - 1
-        if done >= 60 or (done >= 2 and time.perf_counter() - began > seconds):
+        done = k - first
+        if done >= 60 or time.perf_counter() - began > seconds:
             break
     each = {part: value / done for part, value in spent.items()}
     each["data"] += block[0] / batches.block  # data are drawn for a block of steps at once

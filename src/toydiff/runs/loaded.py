@@ -15,7 +15,7 @@ from toydiff.config import Run
 from toydiff.data import Batch, Data
 from toydiff.denoiser import Denoise, Denoiser, input_scale
 from toydiff.editing import Edit
-from toydiff.errors import ConfigurationError, ToydiffError
+from toydiff.errors import ConfigurationError, SamplingDiverged, ToydiffError
 from toydiff.files import shown
 from toydiff.guidance import EVERYWHERE, Autoguided, Clipped, Guided, Interval, Units, check_guide
 from toydiff.likelihood import log_prob
@@ -228,7 +228,7 @@ class Loaded:
             if frame is None:
                 break
             if not frame.x.isfinite().all():
-                raise ToydiffError(
+                raise SamplingDiverged(
                     f"sampling gave a number that is not finite on the way to {frame.level}",
                     "The network may be damaged or untrained: try --weights raw, or another checkpoint.",
                 )

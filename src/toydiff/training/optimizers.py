@@ -81,7 +81,7 @@ class Muon(_Optimizer):
 
     @property
     def stride(self) -> float:
-        return max(1.0, self.rms)  # Adam's for biases and norms
+        return self.rms  # matrices are nearly all there is
 
 
 AnyOptimizer = Annotated[AdamW | Adam | Muon, Field(discriminator="kind")]
