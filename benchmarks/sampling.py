@@ -28,8 +28,8 @@ from toydiff.samplers import AnySampler
 from toydiff.schedules import Level
 from toydiff.spec import kinds
 
-N, TURNS = 64, 3
-STEPS = (5, 10, 20)
+N, TURNS = 64, 2
+STEPS = (10, 20)
 PRESETS = ("swissroll", "shapes32")
 
 
@@ -44,6 +44,7 @@ def untrained(preset: str) -> Loaded:
     """Return the model of a preset before its first step."""
     run: Run = resolve(configuration_layers(preset, None, [], {})).run
     denoiser = run.build().requires_grad_(False).eval()
+    torch.set_num_threads(os.cpu_count() or 1)
     settle_threads(sum(p.numel() for p in denoiser.parameters()), "cpu")
     return Loaded(preset, Found("checkpoint", preset, ""), run, denoiser, denoiser.shift, float(denoiser.scale))
 
