@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,7 @@ def preview(ways: Mapping[str, Loaded], step: int, talk: Talk) -> dict[str, Any]
     """
     from toydiff.viz.overview import samples_picture
 
+    gc.collect()  # figures refer to themselves: those of the last picture would stay for long, 5 MB each
     run = cheap(next(iter(ways.values())).config)
     data = run.data
     n = min(run.shown, IMAGES if data.pictorial else 2000)
