@@ -182,7 +182,8 @@ def main() -> None:
     print(f"By `python benchmarks/validity.py` on {machine}, {threads}, torch {torch.__version__}.")
     error = f"√(p(1 − p)/{asked.n}), {50 / math.sqrt(asked.n):.1f} points at most"
     print(f"{asked.n} samples a row; the standard error of a share p is {error}.\n")
-    print(f"## By training time\n\nAs the run samples by itself.\n\n{time_table}\n")
+    clock = f" Minutes are those of the steps at {asked.speed:g} images/s." if asked.speed else ""
+    print(f"## By training time\n\nAs the run samples by itself.{clock}\n\n{time_table}\n")
     print(f"## What is wrong with the rest\n\n{by_failure(x, found)}\n")
     if asked.guide:
         print("## Guided by a worse model\n\nThe last checkpoint.\n")

@@ -94,8 +94,7 @@ def evaluate(
     by = load(weaker, device=where, warn=talk.warn) if weaker is not None else None
     how: dict[str, Any] = {"guidance": loaded.guidance(guidance, by), "guide": by, "interval": interval or EVERYWHERE}
     how |= {"clip": bounds, "device": where}
-    if how["guidance"] != 1 and str(label) == "none" and by is None:
-        raise ConfigurationError("--guidance leads towards a class, and there is none", "Take another --label.")
+    editing.check_leads(how["guidance"], by, label, departs=False)
     if (there := evaluation.enough(loaded.data, n, evaluation.class_of(loaded, label))) < n:
         talk.warn(f"only {there:,} {loaded.data.word} are held out: a draw is as many, not {n:,}")
         n = there
