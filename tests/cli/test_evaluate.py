@@ -81,7 +81,7 @@ def test_guidance_by_another_model_changes_the_samples_and_is_said(with_run: Pat
     assert distance[2] == distance[0]  # guided nowhere on the way
     assert distance[3] == pytest.approx(distance[0], rel=1e-4)  # away from itself leads nowhere
     said = toydiff(*words[:-1], "--guidance", "3", "--guide", "exact:moons", "--guidance-interval", "0.2,3").stdout
-    assert "guidance 3 by exact:moons for sigma/alpha in 0.2,3" in " ".join(said.split())
+    assert "guidance 3 by exact:moons for sigma/alpha in 0.2 … 3" in " ".join(said.split())
 
 
 def test_guidance_takes_two_evaluations_of_a_network(with_run: Path, toydiff: Toydiff) -> None:

@@ -46,14 +46,18 @@ def test_guidance_by_interval_and_by_a_weaker_model(with_run: Path, toydiff: Toy
         "by plain": ("--guidance", "3", "--guide", "plain"),
         "by itself": ("--guidance", "3", "--guide", "tiny"),
     }
-    x = {}
+    x, said = {}, {}
     for name, words in ways.items():
-        toydiff("sample", "tiny", "-o", f"{name}.npz", "-n", "20", "--label", "1", *words)
-        x[name] = arrays(f"{name}.npz")["x"]
+        done = toydiff("sample", "tiny", "-o", f"{name}.npz", "-n", "20", "--label", "1", *words)
+        x[name], said[name] = arrays(f"{name}.npz")["x"], " ".join(done.stdout.split())
     assert np.array_equal(x["nowhere"], x["plain"])
     np.testing.assert_allclose(x["by itself"], x["plain"], atol=1e-4)
     for one, other in (("guided", "plain"), ("between", "plain"), ("between", "guided"), ("by plain", "guided")):
         assert np.abs(x[one] - x[other]).max() > 1e-3, (one, other)
+    assert "guidance" not in said["plain"]
+    assert said["guided"].endswith("guidance 3")
+    assert said["between"].endswith("guidance 3 for sigma/alpha in 0.5 … 5")
+    assert said["by plain"].endswith("guidance 3 by plain")
     toydiff("sample", "plain", "-o", "unconditional.npz", "-n", "5", "--guidance", "2", "--guide", "tiny")
 
 

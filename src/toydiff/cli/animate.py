@@ -183,7 +183,7 @@ def animate(
         else:
             pictures = film_frames(loaded.data, stage.panels, look)
             save_film(out, watched(pictures, stage.length, talk), fps=rate, hold=held)
-    how = stage.words or described(loaded, bounds, cast.evaluations)
+    how = stage.words or described(loaded, bounds, cast.evaluations, guided)
     talk.result(
         f"{shown(out)}: {stage.length} frames of {len(cast.seeds):,} {loaded.data.word}, {how}",
         {"output": str(out), "frames": stage.length, "fps": rate, "n": len(cast.seeds), "model": loaded.name},

@@ -12,7 +12,7 @@ from rich.status import Status
 
 from toydiff.cli import editing, options
 from toydiff.cli.memory import enough_memory, too_many
-from toydiff.cli.sampling import check_sampler_words, described, parse_clip, with_sampling
+from toydiff.cli.sampling import check_sampler_words, described, guidance_in_words, parse_clip, with_sampling
 from toydiff.cli.scores import as_dict, compared, differences, scores_table
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
@@ -121,9 +121,9 @@ def evaluate(
             results[0][2].insert(0, evaluation.divergence(loaded, n, seed=first, label=label))
     if compare is None:
         said, count, scores = results[0]
-        lines = [*opening(loaded, facts), f"{said}: {count:,} evaluations of the network", "", scores_table(scores)]
+        lines = [*opening(loaded, facts, how), f"{said}: {count:,} evaluations of the network", ""]
         document = {"sampler": said, "evaluations": count, "scores": {score.name: as_dict(score) for score in scores}}
-        return talk.result("\n".join(lines), {**facts, **document})
+        return talk.result("\n".join([*lines, scores_table(scores)]), {**facts, **document})
     columns = dict(zip(map(name_of, samplings), results, strict=True))
     document = {
         "compare": {
@@ -132,7 +132,7 @@ def evaluate(
         },
         "differences": differences(columns),
     }
-    talk.result("\n".join([*opening(loaded, facts), "", compared(columns)]), {**facts, **document})
+    talk.result("\n".join([*opening(loaded, facts, how), "", compared(columns)]), {**facts, **document})
 
 
 def parse_compare(
@@ -187,13 +187,11 @@ def one_seed(seed: str | None) -> int:
     return options.parse_seeds(seed, None)[0]
 
 
-def opening(loaded: Loaded, facts: dict[str, Any]) -> list[str]:
+def opening(loaded: Loaded, facts: dict[str, Any], guided: dict[str, Any]) -> list[str]:
     """Return what was measured, in two lines."""
     what = f"{shown(loaded.name)} against held-out {loaded.data.word} of {loaded.data.kind}"
     what += f", class {shown(facts['label'])}" if facts["label"] is not None else ""
-    if facts["guidance"] != 1:
-        what += f", guidance {facts['guidance']:g}" + (f" by {shown(facts['guide'])}" if facts["guide"] else "")
-        what += f" for sigma/alpha in {facts['guidance_interval']}" if facts["guidance_interval"] else ""
+    what = ", ".join([what, *guidance_in_words(guided)])
     size = f"{facts['draws']} draws of {facts['n']:,} samples from seed {facts['seed']}"
     if facts["entropy"] is None:
         return [what, f"{size}; the entropy of the data is not known"]

@@ -122,6 +122,6 @@ def save_player(
         options = {key: cast.options[key] for key in ("clip", "guidance", "interval")}
         words = {"seed": int(cast.seeds[0]), "label": cast.label if isinstance(cast.label, str) else None, **options}
         film["model"] = carried.carried_model(loaded, ways, words)
-    how = stage.words or described(loaded, cast.options["clip"], cast.evaluations)
+    how = stage.words or described(loaded, cast.options["clip"], cast.evaluations, cast.options)
     about = f"{len(cast.seeds):,} {data.word}: {how}"
     write_text(out, player.player_page(film["title"], about, film))

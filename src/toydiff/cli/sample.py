@@ -156,7 +156,7 @@ def sample(
             frames = [Frame(CLEAN, x, x)]
         else:
             frames, labels = made(loaded)
-    how = described(loaded, bounds, evaluations)
+    how = described(loaded, bounds, evaluations, guided)
     text = {"seeds": start.said, "sampler": how, **provenance(loaded)}
     samples = Batch(frames[-1].x, labels)
     strip = process.way(dict(zip(keep, frames, strict=True)), steps_shown, last) if show_process else []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from toydiff.errors import ConfigurationError
@@ -95,10 +97,16 @@ def in_words(sampling: Sampling) -> str:
     return f"{called}, {sampling.steps} steps, {sampling.spacing}"
 
 
-def described(loaded: Loaded, clip: Clip = "data", evaluations: list[int] | None = None) -> str:
-    """Return how it samples, in a few words: "heun, 20 steps, trailing, x_0 clipped to −1 … 1".
+def described(
+    loaded: Loaded,
+    clip: Clip = "data",
+    evaluations: list[int] | None = None,
+    guided: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """Return how it samples, in a few words: "heun, 20 steps, trailing, x_0 clipped to −1 … 1, guidance 2".
 
-    For a sampler that chooses for itself, with the evaluations of the batch that took most.
+    For a sampler that chooses for itself, with the evaluations of the batch that took most. `guided` may have guidance,
+    guide and interval, as `Loaded.sample` takes them.
     """
     sampling = loaded.config.sampling
     words = [in_words(sampling)]
@@ -106,4 +114,15 @@ def described(loaded: Loaded, clip: Clip = "data", evaluations: list[int] | None
         words.append(f"{max(evaluations)} evaluations")
     if (bounds := loaded.clipping(clip)) is not None:
         words.append(f"x_0 clipped to {bounds[0]:g} … {bounds[1]:g}")
-    return ", ".join(words)
+    return ", ".join([*words, *guidance_in_words(guided)])
+
+
+def guidance_in_words(guided: Mapping[str, Any]) -> list[str]:
+    """Return ["guidance 2 by shapes32-guide for sigma/alpha in 0.2 … 3"], or nothing where nothing guides."""
+    scale, guide = guided.get("guidance", 1), guided.get("guide")
+    low, high = guided.get("interval", (0.0, math.inf))
+    if scale == 1:
+        return []
+    by = f" by {shown(guide.name)}" if guide is not None else ""
+    within = f" for sigma/alpha in {low:g} … {high:g}" if (low, high) != (0.0, math.inf) else ""
+    return [f"guidance {scale:g}{by}{within}"]
