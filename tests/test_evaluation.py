@@ -163,6 +163,9 @@ def test_intervals_hold_the_mean_as_often_as_they_say() -> None:
     held = sum(low <= 0 <= high for low, high in filter(None, map(confidence, x))) / len(x)
     assert abs(held - 0.95) < 4 * math.sqrt(0.95 * 0.05 / len(x))
     assert confidence([1.0]) is None and confidence([1.0, math.inf]) is None
+    low, high = confidence([0.0, 0.02, 0.05]) or (0.0, 0.0)
+    assert low < 0 and confidence([0.0, 0.02, 0.05], share=True) == (0, high)  # there is no share below 0
+    assert confidence([1.0, 0.9, 1.0], share=True) == (pytest.approx(0.8232, abs=1e-3), 1)
 
 
 def test_a_score_without_a_spread_has_no_z() -> None:

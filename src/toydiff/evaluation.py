@@ -78,7 +78,7 @@ def evaluate(
         else:
             values = tuple(row[name] for row in drawn)
             said = "; ".join(filter(None, (measures.remark(name), remark(name, values, n, held_out))))
-            scores.append(Score(name, meaning, values, confidence(values), floors[name], said))
+            scores.append(Score(name, meaning, values, confidence(values, meaning.share), floors[name], said))
     return scores
 
 

@@ -11,7 +11,7 @@ from toydiff.data import Batch, Data
 from toydiff.metrics import classifier
 from toydiff.metrics.classifier import FEATURES, Classifier
 from toydiff.metrics.points import density_and_coverage, frechet_distance, kernel_distance, mann_whitney, nearest
-from toydiff.metrics.scores import Meaning, Measures
+from toydiff.metrics.scores import Meaning, Measures, share
 
 MEANINGS = {
     "FD-small": Meaning(
@@ -20,12 +20,12 @@ MEANINGS = {
         f"|μ − μ′|² + tr(S + S′ − 2 (S S′)^½) of {FEATURES} features (after Heusel et al. 2017); this is no FID",
     ),
     "KD-small": Meaning("", "lower", "MMD² of the features, k = (x·y/D + 1)³, unbiased (Bińkowski et al. 2018)"),
-    "class accuracy": Meaning("", "higher", "share of images in which the classifier reads the class asked for"),
-    "class shares": Meaning("", "lower", "total variation between the classes read in the samples and in real images"),
-    "coverage": Meaning("", "higher", "share of real images with a sample near by, in features (Naeem et al. 2020)"),
+    "class accuracy": share("higher", "share of images in which the classifier reads the class asked for"),
+    "class shares": share("lower", "total variation between the classes read in the samples and in real images"),
+    "coverage": share("higher", "share of real images with a sample near by, in features (Naeem et al. 2020)"),
     "density": Meaning("", "near", "samples around real images, 1 as among real ones, in features (k = 5)"),
-    "copying": Meaning(
-        "", "near", "how often a sample's features are nearer to a training image's than held-out data's: ½ is right"
+    "copying": share(
+        "near", "how often a sample's features are nearer to a training image's than held-out data's: ½ is right"
     ),
     "brightness": Meaning("units of x", "lower", "W1 between the means of each image"),
     "contrast": Meaning("units of x", "lower", "W1 between the standard deviations within each image"),

@@ -18,7 +18,7 @@ from toydiff.metrics.points import (
     nearest,
     sliced_w2,
 )
-from toydiff.metrics.scores import Meaning, Measures
+from toydiff.metrics.scores import Meaning, Measures, share
 from toydiff.oracle import Boxes, ExactDenoiser, Lattice
 
 EXACT = 2000
@@ -31,15 +31,13 @@ MEANINGS = {
     "energy distance": Meaning("data units", "lower", "2 E|x − y| − E|x − x′| − E|y − y′| (Székely & Rizzo 2013)"),
     "MMD²": Meaning("", "lower", "five Gaussian kernels, 2 … ⅛ of the data's median distance (Gretton et al. 2012)"),
     "NLL − H": Meaning("nats", "near", "−log p_true of the samples, less the entropy: more is stray, less is timid"),
-    "outside": Meaning("", "lower", "share of samples where the true density is 0"),
-    "coverage": Meaning("", "higher", "share of real points with a sample near by (Naeem et al. 2020, k = 5)"),
+    "outside": share("lower", "share of samples where the true density is 0"),
+    "coverage": share("higher", "share of real points with a sample near by (Naeem et al. 2020, k = 5)"),
     "density": Meaning("", "near", "samples around real points, 1 as among real ones (Naeem et al. 2020, k = 5)"),
-    "mode weights": Meaning("", "lower", "total variation between the shares of the classes and the true ones"),
+    "mode weights": share("lower", "total variation between the shares of the classes and the true ones"),
     "rarest mode": Meaning("", "higher", "the class most neglected: its share over the true one, 0 if it is missing"),
-    "label agreement": Meaning("", "higher", "probability that a sample belongs to the class it was asked for"),
-    "copying": Meaning(
-        "", "near", "how often a sample is nearer to a training point than held-out data are: ½ is right"
-    ),
+    "label agreement": share("higher", "probability that a sample belongs to the class it was asked for"),
+    "copying": share("near", "how often a sample is nearer to a training point than held-out data are: ½ is right"),
 }
 
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from toydiff.data import Batch, Data
 from toydiff.data.shapes import Shapes
 from toydiff.metrics.placements import LARGEST
-from toydiff.metrics.scores import Meaning, Measures
+from toydiff.metrics.scores import Meaning, Measures, share
 from toydiff.metrics.validity import Explanation, explain
 
 TOLERANCES = (0, 2, 4)
@@ -21,14 +21,14 @@ SEEN = 20_000
 """Pictures that stand for the training set, where that is endless."""
 
 MEANINGS = {
-    "valid": Meaning("", "higher", f"share of pictures the generator can draw, of the first {STRICT}"),
-    "valid but for 2": Meaning("", "higher", "share of pictures that differ from such a one in 2 pixels at most"),
-    "valid but for 4": Meaning("", "higher", "share of pictures that differ from such a one in 4 pixels at most"),
-    "label agreement": Meaning("", "higher", "share of pictures explained by the kinds and the number asked for"),
-    "decided": Meaning("", "higher", "share of pixels beyond ±0.9"),
+    "valid": share("higher", f"share of pictures the generator can draw, of the first {STRICT}"),
+    "valid but for 2": share("higher", "share of pictures that differ from such a one in 2 pixels at most"),
+    "valid but for 4": share("higher", "share of pictures that differ from such a one in 4 pixels at most"),
+    "label agreement": share("higher", "share of pictures explained by the kinds and the number asked for"),
+    "decided": share("higher", "share of pixels beyond ±0.9"),
     "area": Meaning("pixels", "lower", "W1 between the numbers of white pixels"),
-    "pieces": Meaning("", "lower", "total variation between the numbers of white pieces"),
-    "seen before": Meaning("", "near", f"share that are in the training set, or among {SEEN:,} others if endless"),
+    "pieces": share("lower", "total variation between the numbers of white pieces"),
+    "seen before": share("near", f"share that are in the training set, or among {SEEN:,} others if endless"),
 }
 _VALID = dict(zip(TOLERANCES, MEANINGS, strict=False))
 
