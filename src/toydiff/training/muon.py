@@ -20,19 +20,22 @@ def orthogonal(G: Tensor) -> Tensor:
 
     Newton–Schulz: X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X from X = G/‖G‖, which acts on the singular values alone. Each step
     is P X with P = a I + b A + c A², a polynomial of A = X Xᵀ, so that A ← P A P = P² A: it is enough to iterate the
-    smaller square A and the product Q of all P, and to multiply G once, a third of the work where n = 9 m.
+    smaller square A and the product Q of all P, and to multiply G once, a third of the work where n = 9 m. X itself is
+    nowhere needed, as ‖G‖² = tr G Gᵀ.
     """
     if G.shape[-2] > G.shape[-1]:
         return orthogonal(G.mT).mT
     a, b, c = QUINTIC
-    X = G.float() / G.float().norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
-    Q, A = None, X @ X.mT
+    G = G.float()  # the squares go astray in bfloat16, where A soon is no longer that of Q G
+    Q, A = None, G @ G.mT
+    norm = A.diagonal(dim1=-2, dim2=-1).sum(-1).clamp(min=1e-14).sqrt()[:, None, None]
+    A = A / norm**2
     for _ in range(ITERATIONS):
         P = torch.baddbmm(A, A, A, beta=b, alpha=c)
         P.diagonal(dim1=-2, dim2=-1).add_(a)
         Q, A = P if Q is None else P @ Q, P @ A @ P
     assert Q is not None
-    update: Tensor = Q @ X
+    update: Tensor = (Q / norm) @ G
     return update
 
 
@@ -76,17 +79,16 @@ class OrthogonalMomentum(torch.optim.Optimizer):
             alike[len(p), p[0].numel()].append(p)
         lr, beta, refused = group["lr"], group["momentum"], self._refused
         for (rows, columns), stack in alike.items():
-            ahead = []
-            for p in stack:
-                assert p.grad is not None
-                kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                m = torch.lerp(p.grad, kept, beta)
-                ahead.append(torch.lerp(p.grad, m, beta).reshape(rows, columns))
-                kept.copy_(m if refused is None else torch.where(refused > 0, kept, m))
-            steps = -lr * group["rms"] * max(rows, columns) ** 0.5 * orthogonal(torch.stack(ahead))
-            for p, step in zip(stack, steps, strict=True):
-                change = step.view(p.shape) - lr * group["weight_decay"] * p
-                p.add_(change if refused is None else torch.where(refused > 0, 0.0, change))
+            g = [p.grad for p in stack if p.grad is not None]
+            kept = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in stack]
+            m = torch._foreach_lerp(g, kept, beta)
+            ahead = torch._foreach_lerp(g, m, beta)
+            length = lr * group["rms"] * max(rows, columns) ** 0.5
+            steps = orthogonal(torch.stack([*map(as_matrix, ahead)]))
+            for p, momentum, new, step in zip(stack, kept, m, steps, strict=True):
+                moved = torch.add((1 - lr * group["weight_decay"]) * p, like(step, p), alpha=-length)
+                momentum.copy_(new if refused is None else torch.where(refused > 0, momentum, new))
+                p.copy_(moved if refused is None else torch.where(refused > 0, p, moved))
 
     def _adam_step(self, rest: list[Tensor], group: dict[str, Any]) -> None:
         """Move what is no matrix as AdamW does."""
@@ -107,3 +109,16 @@ class OrthogonalMomentum(torch.optim.Optimizer):
 def is_matrix(parameter: Tensor) -> bool:
     """Return whether Muon moves it: a weight of two dimensions or more."""
     return parameter.ndim >= 2
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """Return a weight as a matrix of outputs × all the rest, the channels last, as they lie in memory.
+
+    The order of the columns is all the same: that of U Vᵀ is that of G.
+    """
+    return weight.movedim(1, -1).flatten(1)
+
+
+def like(matrix: Tensor, weight: Tensor) -> Tensor:
+    """Return what `as_matrix` made of a weight in that weight's shape."""
+    return matrix.view(weight.movedim(1, -1).shape).movedim(-1, 1)
