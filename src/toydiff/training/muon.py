@@ -30,10 +30,12 @@ def orthogonal(G: Tensor) -> Tensor:
     Q, A = None, G @ G.mT
     norm = A.diagonal(dim1=-2, dim2=-1).sum(-1).clamp(min=1e-14).sqrt()[:, None, None]
     A = A / norm**2
-    for _ in range(ITERATIONS):
+    for k in range(ITERATIONS):
         P = torch.baddbmm(A, A, A, beta=b, alpha=c)
         P.diagonal(dim1=-2, dim2=-1).add_(a)
-        Q, A = P if Q is None else P @ Q, P @ A @ P
+        Q = P if Q is None else P @ Q
+        if k < ITERATIONS - 1:
+            A = P @ A @ P
     assert Q is not None
     update: Tensor = (Q / norm) @ G
     return update
