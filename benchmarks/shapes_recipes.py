@@ -32,28 +32,33 @@ from toydiff.training import fit
 MEASURED = Path(__file__).with_suffix(".jsonl")
 STEPS, HELD_OUT, BATCH = 300, 512, 128
 LOG_SNR = (2.0, 1.0, 0.0, -1.0)
-ONE_BLOCK = ("network.blocks=1", "network.channels=48", "network.multipliers=[1,2,4]")
-ADAMW = "{{kind='adamw',lr={lr},beta2=0.99}}"
+FOLDED = ("network.patch=2", "network.channels=32", "network.multipliers=[1,2,3]", "network.attention=[1,2]")
+FIRST = ("network.patch=2", "network.channels=48", "network.multipliers=[1,2,4]", "network.attention=[1,2]")
+ADAMW = "training.optimizer={{kind='adamw',lr={lr},beta2=0.99}}"
 WIDE_DENSITY = ("training.density={kind='log_normal',mean=0.5,std=1.4}",)
 RECIPES: dict[str, tuple[str, ...]] = {
     "the preset": (),
     "another seed": ("seed=1",),
-    "as it was": (*ONE_BLOCK, *WIDE_DENSITY, "network.group=4", f"training.optimizer={ADAMW.format(lr='1.5e-3')}"),
-    "AdamW, lr 0.002": (f"training.optimizer={ADAMW.format(lr='2e-3')}",),
-    "AdamW, lr 0.004": (f"training.optimizer={ADAMW.format(lr='4e-3')}",),
+    "pixels folded 2 × 2, three blocks of 32, 64, 96": (*FOLDED, "network.blocks=3"),
+    "as it once was: folded, one block of 48, 96, 192, AdamW": (
+        *FIRST, *WIDE_DENSITY, "network.blocks=1", "network.group=4", ADAMW.format(lr="1.5e-3"),
+    ),
+    "one block": ("network.blocks=1",),
+    "three blocks": ("network.blocks=3",),
+    "attention on 16 × 16, too": ("network.attention=[1,2,3]",),
+    "no attention": ("network.attention=[]",),
+    "norms over groups of four channels": ("network.group=4",),
+    "AdamW, lr 0.002": (ADAMW.format(lr="2e-3"),),
     "Muon, updates of RMS 0.2 lr": ("training.optimizer.rms=0.2",),
     "Muon, updates of RMS 1.8 lr": ("training.optimizer.rms=1.8",),
-    "norms over groups of four channels": ("network.group=4",),
-    "one block of 48, 96, 192 channels": ONE_BLOCK,
-    "one block": ("network.blocks=1",),
-    "two blocks": ("network.blocks=2",),
     "density N(0.5, 1.4²)": WIDE_DENSITY,
     "density uniform": ("training.density={kind='uniform'}",),
     "target v": ("model.target=v",),
     "target flow": ("model.target=flow",),
     "weight SNR": ("training.weight={kind='snr'}",),
     "batch 128, half the steps": ("training.batch_size=128", f"training.steps={STEPS // 2}"),
-}
+    "batch 32, twice the steps": ("training.batch_size=32", f"training.steps={STEPS * 2}"),
+}  # fmt: skip
 
 
 def configuration(recipe: str) -> Run:

@@ -16,6 +16,7 @@ from toydiff.training.densities import (
     AnyDensity,
     Density,
     Discrete,
+    Laplace,
     LogitNormal,
     LogNormal,
     UniformTime,
@@ -97,6 +98,15 @@ def test_log_normal_is_clamped_to_the_schedules_range() -> None:
 def test_logit_normal_is_logit_normal_in_t(mean: float, std: float) -> None:
     t = LogitNormal(mean=mean, std=std)(STRATIFIED, Flow()).t
     torch.testing.assert_close(t.logit(), torch.as_tensor(stats.norm(mean, std).ppf(STRATIFIED.numpy())))
+
+
+@pytest.mark.parametrize("schedule", [Flow(), Cosine(T=None), LogLinear(sigma_min=1e-4, sigma_max=1e3)], ids=name)
+@pytest.mark.parametrize(("mean", "scale"), [(0.0, 0.5), (0.7, 1.2)])
+def test_laplace_is_laplace_in_log_snr(schedule: Schedule, mean: float, scale: float) -> None:
+    """And goes from clean to noisy as u grows, like the others."""
+    log_snr = Laplace(mean=mean, scale=scale)(STRATIFIED, schedule).log_snr
+    expected = stats.laplace(mean, scale).ppf(1 - STRATIFIED.numpy())
+    torch.testing.assert_close(log_snr, torch.as_tensor(expected), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("schedule", [Flow(), Cosine(T=None), Linear(), LogLinear()], ids=name)

@@ -61,7 +61,19 @@ class LogitNormal(Density):
         return schedule(torch.sigmoid(self.mean + self.std * torch.special.ndtri(u)))
 
 
-AnyDensity = Annotated[UniformTime | Discrete | LogNormal | LogitNormal, Field(discriminator="kind")]
+class Laplace(Density):
+    """Log-SNR ~ Laplace(mean, scale): peaked at one level, and yet now and then anywhere (Hang et al. 2024)."""
+
+    kind: Literal["laplace"] = "laplace"
+    mean: float = Field(0.0, ge=-100, le=100)
+    scale: float = Field(0.5, gt=0, le=100)
+
+    def __call__(self, u: Tensor, schedule: Schedule) -> Level:
+        beyond = u - 0.5  # as p(λ) = exp(−|λ − mean|/scale)/(2 scale), F(λ) = ½ exp((λ − mean)/scale) below the mean
+        return schedule(schedule.time_of(self.mean + self.scale * beyond.sign() * torch.log1p(-2 * beyond.abs())))
+
+
+AnyDensity = Annotated[UniformTime | Discrete | LogNormal | LogitNormal | Laplace, Field(discriminator="kind")]
 
 
 def stratified(u: Tensor, index: Tensor, size: Tensor | int) -> Tensor:
