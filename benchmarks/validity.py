@@ -26,12 +26,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from toydiff.cli.sampling import with_sampling
+from toydiff.editing import Edit
 from toydiff.metrics.shapes import areas, decided, valid
 from toydiff.metrics.validity import Explanation, explain
 from toydiff.runs import Loaded, load, read_header
 
 SAMPLERS = [  # name, steps, spacing, start
-    ("dpmpp_2m_sde", 24, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 20, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 16, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 20, "trailing", 1.0),
@@ -134,6 +134,17 @@ def by_guidance(loaded: Loaded, weak: Loaded, n: int) -> str:
     return table(["guidance", "valid, %", "but for 2", "but for 4", "decided", "blank"], rows)
 
 
+def by_level(loaded: Loaded, n: int) -> str:
+    """Return the table of real pictures noised to a level, and denoised from there in 20 equal steps of t."""
+    how = with_sampling(loaded, sampler=None, steps=20, spacing="trailing", eta=None, sets=["start=1"])
+    real = how.data.draw(n, torch.Generator().manual_seed(0)).x
+    rows = []
+    for log_snr in (2.0, 1.0, 0.0, -1.0, -2.0, -4.0):
+        strength = float(how.schedule.time_of(log_snr))
+        rows.append([f"{log_snr:g}", *row(how.sample(n, edit=Edit(init=real, strength=strength)).x)[1]])
+    return table(["log-SNR", "valid, %", "but for 2", "but for 4", "decided", "blank"], rows)
+
+
 def by_failure(x: Tensor, found: list[Explanation]) -> str:
     near = [each.distance is not None and each.distance <= 2 for each in found]
     counts = Counter(failure(each) for each, fine in zip(x, near, strict=True) if not fine)
@@ -185,6 +196,10 @@ def main() -> None:
     clock = f" Minutes are those of the steps at {asked.speed:g} images/s." if asked.speed else ""
     print(f"## By training time\n\nAs the run samples by itself.{clock}\n\n{time_table}\n")
     print(f"## What is wrong with the rest\n\n{by_failure(x, found)}\n")
+    print(
+        "## Where it goes wrong\n\nReal pictures noised to a level, and denoised from there in 20 equal steps of t.\n"
+    )
+    print(f"{by_level(loaded, asked.n)}\n")
     if asked.guide:
         print("## Guided by a worse model\n\nThe last checkpoint.\n")
         print(f"{by_guidance(loaded, load(str(asked.guide)), asked.n)}\n")
