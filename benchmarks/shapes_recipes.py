@@ -107,6 +107,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in measured:
         cells = [row["recipe"], f"{row['parameters'] / 1e6:.2f} M", f"{row['cpu_seconds']:.0f}"]
         lines.append(f"| {' | '.join([*cells, *(f'{1000 * error:.2f}' for error in row['errors'])])} |")
+    missing = [name for name, row in zip(RECIPES, found, strict=True) if row is None]
+    lines += [f"\nNot measured: {'; '.join(missing)}."] if missing else []
     return "\n".join(lines) + "\n"
 
 
