@@ -140,7 +140,7 @@ class Foreign(torch.nn.Module):
 
         super().__init__()
         self.unet = UNet2DModel(
-            sample_size=32, in_channels=1, out_channels=1, layers_per_block=1, block_out_channels=(32, 72, 136),
+            sample_size=32, in_channels=1, out_channels=1, layers_per_block=1, block_out_channels=(32, 64, 104),
             norm_num_groups=8, down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
         )  # fmt: skip

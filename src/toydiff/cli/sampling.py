@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -119,10 +118,11 @@ def described(
 
 def guidance_in_words(guided: Mapping[str, Any]) -> list[str]:
     """Return ["guidance 2 by shapes32-guide for sigma/alpha in 0.2 … 3"], or nothing where nothing guides."""
-    scale, guide = guided.get("guidance", 1), guided.get("guide")
-    low, high = guided.get("interval", (0.0, math.inf))
+    from toydiff.guidance import EVERYWHERE
+
+    scale, guide, interval = guided.get("guidance", 1), guided.get("guide"), guided.get("interval", EVERYWHERE)
     if scale == 1:
         return []
     by = f" by {shown(guide.name)}" if guide is not None else ""
-    within = f" for sigma/alpha in {low:g} … {high:g}" if (low, high) != (0.0, math.inf) else ""
+    within = f" for sigma/alpha in {interval[0]:g} … {interval[1]:g}" if interval != EVERYWHERE else ""
     return [f"guidance {scale:g}{by}{within}"]

@@ -81,8 +81,11 @@ class OrthogonalMomentum(torch.optim.Optimizer):
             alike[len(p), p[0].numel()].append(p)
         lr, beta, refused = group["lr"], group["momentum"], self._refused
         for (rows, columns), stack in alike.items():
+            for p in stack:
+                if not self.state[p]:
+                    self.state[p] = {"momentum": torch.zeros_like(p)}
             g = [p.grad for p in stack if p.grad is not None]
-            kept = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in stack]
+            kept = [self.state[p]["momentum"] for p in stack]
             m = torch._foreach_lerp(g, kept, beta)
             ahead = torch._foreach_lerp(g, m, beta)
             length = lr * group["rms"] * max(rows, columns) ** 0.5
