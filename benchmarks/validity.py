@@ -125,13 +125,14 @@ def by_sampler(loaded: Loaded, n: int) -> str:
     return table([*headings, "s for 64"], rows)
 
 
-def by_guidance(loaded: Loaded, weak: Loaded, n: int) -> str:
-    """Return the table of guidance by a worse model (Karras et al. 2024), the same noise in every row."""
-    rows = []
-    for scale in (1.0, 1.5, 2.0, 2.5, 3.0):
-        x = loaded.sample(n, guidance=scale, guide=weak if scale != 1 else None).x
-        rows.append([f"{scale:g}", *row(x)[1]])
-    return table(["guidance", "valid, %", "but for 2", "but for 4", "decided", "blank"], rows)
+def by_guidance(loaded: Loaded, guides: list[Path], n: int) -> str:
+    """Return the table of guidance by worse models (Karras et al. 2024), the same noise in every row."""
+    rows = [["none", "1", *row(loaded.sample(n).x)[1]]]
+    for file in guides:
+        weak = load(str(file))
+        for scale in (1.5, 2.0, 2.5, 3.0):
+            rows.append([file.stem, f"{scale:g}", *row(loaded.sample(n, guidance=scale, guide=weak).x)[1]])
+    return table(["guide", "guidance", "valid, %", "but for 2", "but for 4", "decided", "blank"], rows)
 
 
 def by_level(loaded: Loaded, n: int) -> str:
@@ -181,7 +182,9 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=256)
     parser.add_argument("--speed", type=float, help="images/s that minutes are counted with")
     parser.add_argument("--picture", type=Path, help="write the last checkpoint's invalid samples here, and stop")
-    parser.add_argument("--guide", type=Path, help="a checkpoint of a worse model, which guides the last one")
+    parser.add_argument(
+        "--guide", type=Path, nargs="+", default=[], help="checkpoints of worse models, which guide the last one"
+    )
     asked = parser.parse_args()
     if asked.picture:
         x = load(str(steps_of(asked.run)[-1][1])).sample(asked.n).x
@@ -202,7 +205,7 @@ def main() -> None:
     print(f"{by_level(loaded, asked.n)}\n")
     if asked.guide:
         print("## Guided by a worse model\n\nThe last checkpoint.\n")
-        print(f"{by_guidance(loaded, load(str(asked.guide)), asked.n)}\n")
+        print(f"{by_guidance(loaded, asked.guide, asked.n)}\n")
     print(f"## By sampler\n\nThe last checkpoint.\n\n{by_sampler(loaded, asked.n)}")
 
 

@@ -59,6 +59,8 @@ def test_guidance_by_interval_and_by_a_weaker_model(with_run: Path, toydiff: Toy
     assert said["between"].endswith("guidance 3 for sigma/alpha in 0.5 … 5")
     assert said["by plain"].endswith("guidance 3 by plain")
     toydiff("sample", "plain", "-o", "unconditional.npz", "-n", "5", "--guidance", "2", "--guide", "tiny")
+    film = toydiff("animate", "tiny", "-o", "film.gif", "--frames", "3", "--label", "1", *ways["by plain"])
+    assert "guidance 3 by plain" in " ".join(film.stdout.split())
 
 
 def test_points_begin_where_they_are_told(here: Path, toydiff: Toydiff) -> None:
