@@ -37,14 +37,17 @@ demo: .venv/ready
 	@echo "run       the newest in $(CURDIR)/checkpoints"
 	@echo "your turn $(BIN)/toydiff --help"
 
+# torch has one thread in the tests, so as many run at once as there are cores; four at most, for their memory
+AT_ONCE := -n auto --maxprocesses 4 --dist worksteal
+
 test: .venv/ready-dev
-	$(BIN)/pytest
+	$(BIN)/pytest $(AT_ONCE)
 
 test-browser: .venv/ready-dev
 	$(BIN)/pytest -m browser
 
 test-all: .venv/ready-dev
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest $(AT_ONCE) -m ""
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .
