@@ -105,6 +105,19 @@ def test_a_preset_is_its_newest_run_with_a_checkpoint_else_its_pretrained_checkp
     assert value("moons") == "runs/newer/best.pt"
 
 
+def test_a_pretrained_checkpoint_need_not_be_a_preset() -> None:
+    Path("pretrained").mkdir()
+    Path("pretrained/moons-guide.pt").touch()
+    assert find("moons-guide", RUNS) == Found(
+        "checkpoint", "pretrained/moons-guide.pt", "the pretrained checkpoint of moons-guide"
+    )
+    run("moons-guide", "best.pt")
+    assert value("moons-guide") == "runs/moons-guide/best.pt"
+    with pytest.raises(ConfigurationError, match="neither a path, a run nor a preset") as error:
+        find("moons-gude", RUNS)
+    assert "moons-guide" in error.value.hint
+
+
 def test_a_damaged_environment_file_is_no_preset_and_no_error() -> None:
     for k, text in enumerate(("{", "[]", '{"preset": 3}', "\ufffd")):
         run(f"r{k}", "best.pt")

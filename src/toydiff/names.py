@@ -51,6 +51,11 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in presets_dir().glob("*.toml"))
 
 
+def pretrained_names() -> list[str]:
+    """Return the names of the checkpoints that come along: presets', and that of a guide."""
+    return sorted(path.stem for path in pretrained_dir().glob("*.pt"))
+
+
 def preset_path(name: str) -> Path:
     """Return the file of a preset; ConfigurationError if there is none of that name."""
     if name not in (known := preset_names()):
@@ -89,7 +94,7 @@ def checkpoint_in(run: Path, wanted: str | None = None) -> Path | None:
 
 
 def find(name: str, runs: Path, *, latest: bool = False) -> Found:
-    """Return what `name` means: a path, a run, best.pt or latest.pt, a preset; or what its prefix says.
+    """Return what `name` means: a path, a run, best.pt or latest.pt, a preset, a pretrained checkpoint; or its prefix.
 
     `latest` prefers latest.pt to best.pt in a run. Raises ToydiffError for a path that is not there,
     ConfigurationError for an unknown name, each saying what to run.
@@ -105,7 +110,7 @@ def find(name: str, runs: Path, *, latest: bool = False) -> Found:
             known = [run.name for run in run_folders(runs)] if prefix == "run" else preset_names()
             raise ConfigurationError(f"there is no {prefix} `{shown(rest)}`", did_you_mean(rest, known))
         return found
-    ways: tuple[Callable[[str, Path, bool], Found | None], ...] = (_path, _run, _bare, _preset)
+    ways: tuple[Callable[[str, Path, bool], Found | None], ...] = (_path, _run, _bare, _preset, _pretrained)
     for way in ways:
         if found := way(name, runs, latest):
             return found
@@ -113,7 +118,7 @@ def find(name: str, runs: Path, *, latest: bool = False) -> Found:
         raise ToydiffError(f"the folder {shown(name)} holds no checkpoint", "Give a run folder, or a .pt file.")
     if os.sep in name or name.endswith((".pt", ".safetensors", ".toml", ".png")):
         raise ToydiffError(f"{shown(name)} is not there", "Check the path, or train first: toydiff train swissroll")
-    known = preset_names() + [run.name for run in run_folders(runs)]
+    known = sorted({*preset_names(), *pretrained_names()}) + [run.name for run in run_folders(runs)]
     raise ConfigurationError(f"`{shown(name)}` is neither a path, a run nor a preset", did_you_mean(name, known))
 
 
@@ -205,9 +210,15 @@ def _preset(name: str, runs: Path, latest: bool) -> Found | None:
     for run in run_folders(runs):
         if run_preset(run) == name and (found := (latest and checkpoint_in(run, "latest.pt")) or checkpoint_in(run)):
             return Found("checkpoint", str(found), f"the newest run of the preset {name}, {shown(found)}")
-    if (pretrained := pretrained_dir() / f"{name}.pt").is_file():
-        return Found("checkpoint", str(pretrained), f"the pretrained checkpoint of {name}")
+    if pretrained := _pretrained(name, runs, latest):
+        return pretrained
     raise ToydiffError(
         f"the preset {name} has neither a run in {shown(runs)} nor a pretrained checkpoint",
         f"Train it first: toydiff train {name}",
     )
+
+
+def _pretrained(name: str, runs: Path, latest: bool) -> Found | None:
+    if name not in pretrained_names():
+        return None
+    return Found("checkpoint", str(pretrained_dir() / f"{name}.pt"), f"the pretrained checkpoint of {name}")

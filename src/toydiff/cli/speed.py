@@ -124,7 +124,7 @@ def _instead(run: Run, preset: str | None) -> str:
         same = (other.data.kind, other.data.shape, other.model.conditional) == (
             run.data.kind, run.data.shape, run.model.conditional,
         )  # fmt: skip
-        if same and name != preset and not name.endswith("-guide"):  # made to be worse, not to be used by itself
+        if same and name != preset:
             costs[name] = computation(other)
     if not costs:
         return ""
