@@ -12,23 +12,25 @@ from typing import Any
 import torch
 
 from toydiff import __version__
-from toydiff.data import Batch, Data
+from toydiff.data import Data
 from toydiff.errors import ConfigurationError, ToydiffError, shown
 from toydiff.files import write_text
 from toydiff.metrics import FEWEST
 from toydiff.metrics.classifier import ARCHITECTURE
+from toydiff.metrics.floors import pair, real
 from toydiff.metrics.inception import Inception, WithInception
 from toydiff.metrics.measures import measures_for
 from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, copying_sd, remark
 from toydiff.runs import Loaded
 from toydiff.runs.loaded import BATCH
-from toydiff.training import streams
 
 DRAWS, FLOOR_DRAWS = 5, 20
 """Draws of samples that an interval comes from, and pairs of real draws that a floor comes from."""
 STEPS = 50
 """Steps of the ODE that a likelihood is first computed with; twice as many check it."""
-KL = Meaning("nats", "lower", "mean of log p_true(x) − log p_model(x) over real x, by the probability-flow ODE")
+KL = Meaning(
+    "nats", "lower", "mean of log p_true(x) − log p_model(x) over real x, by the probability-flow ODE, unguided"
+)
 
 
 def evaluate(
@@ -156,42 +158,6 @@ def check_followed(data: Data) -> None:
         raise ConfigurationError(
             f"record.evaluate_every: {error.message}", f"{error.hint} Or set it to none."
         ) from error
-
-
-def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None, *, trained: bool = False) -> Batch:
-    """Return n held-out data, of one class if a label is given: a function of (seed, stream, k).
-
-    Of a finite set they are different, and as many as there are; or, with `trained`, those that models train on.
-    """
-    generator = streams.generator(seed, stream, k)
-    if data.available is not None:
-        x, labels = data.fixed() if trained else data.held_out(data.available, generator)
-        rows = torch.randperm(len(x), generator=generator)
-        if label is not None and labels is not None:
-            rows = rows[labels[rows] == label]
-        return Batch(x[rows[:n]], None if labels is None else labels[rows[:n]])
-    if label is None:
-        return data.held_out(n, generator)
-    x = torch.empty(0, *data.shape)
-    for _ in range(1000):
-        batch = data.held_out(max(n, 1000), generator)
-        x = torch.cat([x, batch.x[batch.label == label]])
-        if len(x) >= n:
-            return Batch(x[:n], torch.full((n,), label))
-    raise ToydiffError(f"real data of the class `{data.label_names[label]}` are too rare to find {n:,}", "Lower -n.")
-
-
-def pair(data: Data, n: int, seed: int, k: int, label: int | None) -> tuple[Batch, Batch]:
-    """Return the k-th two draws of n real data that have nothing in common.
-
-    Of a finite set with fewer than 2n held out, they are held-out data beside some that models train on.
-    """
-    x, labels = real(data, 2 * n, seed, "floor", k, label)
-    if len(x) < 2 * n:
-        return real(data, n, seed, "floor", 2 * k, label), real(data, n, seed, "floor", 2 * k + 1, label, trained=True)
-    return Batch(x[:n], labels if labels is None else labels[:n]), Batch(
-        x[n:], labels if labels is None else labels[n:]
-    )
 
 
 def floors_of(

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from toydiff.cli import trainer
+from toydiff.cli.scores import _apart
 from toydiff.errors import SamplingDiverged
 from toydiff.metrics import classifier
 from toydiff.runs import Loaded
@@ -90,6 +91,23 @@ def test_guidance_takes_two_evaluations_of_a_network(with_run: Path, toydiff: To
     guided = json.loads(toydiff(*words, "--guidance", "2").stdout)
     assert plain["evaluations"] == 9 and guided["evaluations"] == 18
     assert (guided["guidance"], guided["weights"]) == (2, "ema")
+
+
+def test_what_is_said_is_of_what_was_measured(with_run: Path, toydiff: Toydiff) -> None:
+    words = ("evaluate", "exact:gaussians", "-n", "30", "--draws", "2", "--steps", "5")
+    plain = " ".join(toydiff(*words).stdout.split())
+    assert "H = -0.134144 nats" in plain and "from t = " not in plain and "ODE, unguided" in plain
+    one = toydiff(*words, "--label", "3", "--set", "sampling.start=0.9", "--set", "sampling.prior=unit").stdout
+    assert (
+        "nats" not in one.splitlines()[1] and "from t = 0.9, prior N(0, I)" in one
+    )  # that entropy is of all classes together
+    assert "entropy" not in json.loads(toydiff(*words, "--label", "3", "--json").stdout)
+
+
+def test_a_difference_has_no_powers_of_ten() -> None:
+    assert _apart({"value": -3.6, "interval": (-33.0, 26.0)}) == "-4 ± 30"
+    assert _apart({"value": -1.34, "interval": (-11.1, 8.5)}) == "-1.3 ± 9.8"
+    assert _apart({"value": 0.0261, "interval": (0.0205, 0.0317)}) == "+0.0261 ± 0.0056*"
 
 
 def test_a_run_goes_on_when_its_samples_cannot_be_measured(

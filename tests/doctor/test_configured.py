@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from toydiff.cli.configure import configuration_layers
 from toydiff.config import Model, Run, Sampling
 from toydiff.data import Batch, Moons, SwissRoll
+from toydiff.data.files import Npy
 from toydiff.denoiser import Denoiser, InverseSigma2, input_scale
-from toydiff.doctor import configured, foresee
+from toydiff.doctor import configured, foresee, widths
 from toydiff.layers import resolve
 from toydiff.oracle import Gaussian
 from toydiff.samplers import DDIM, DDPM, Euler, Heun, Langevin
@@ -68,6 +71,15 @@ def test_data_out_of_range_are_found(data: Any, standardize: bool, verdict: str)
     assert found.verdict == verdict and bool(found.fix) == (verdict != "ok")
     if "rms" in found.numbers and not standardize:
         assert found.numbers["rms"] == pytest.approx(data.sd, rel=0.1)
+
+
+def test_coordinates_in_units_far_apart_are_found(tmp_path: Path) -> None:
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    for ratio, verdict in ((1.0, "ok"), (10.0, "ok"), (100.0, "warning")):
+        np.save(path := tmp_path / f"{ratio:g}.npy", (x / torch.tensor([1.0, ratio])).numpy())
+        found = configured.data(Run(data=Npy(path=str(path))))
+        assert found.verdict == verdict and ("standard deviation" in found.fix) == (verdict == "warning")
+        assert found.numbers["uneven"] == pytest.approx(ratio, rel=0.15)
 
 
 # ── where sampling starts ────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,24 +158,31 @@ def test_the_width_that_comes_out_is_that_of_a_hundred_thousand_samples(sampler:
     x = input_scale(levels[0], 1.0) * torch.randn(100_000, 1, generator=generator, dtype=torch.float64)
     exact = Gaussian(torch.zeros(1), 1.0)
     *_, last = sampler.trajectory(exact, x, levels, lambda x: torch.randn(x.shape, generator=generator).double())
-    assert configured.sampler(run).numbers["width"] == pytest.approx(float(last.x.std()), rel=0.01)
+    assert widths.sampler(run).numbers["width"] == pytest.approx(float(last.x.std()), rel=0.01)
 
 
 @pytest.mark.parametrize("kind, steps", [("ddpm", 10), ("euler", 1), ("dpmpp_2m", 3)])
 def test_a_sampler_in_too_few_steps_is_found_and_its_remedy_works(kind: str, steps: int) -> None:
     sets = (f"sampling.sampler.kind={kind}", f"sampling.steps={steps}")
     few = preset("swissroll", *sets)
-    found = configured.sampler(few)
+    found = widths.sampler(few)
     assert found.verdict != "ok" and found.fix.startswith("Set sampling.")
     words = found.fix.removeprefix("Set ").partition(": ")[0]
     mended = preset("swissroll", *sets, *words.split(" and "))
-    assert configured.sampler(mended).verdict == "ok"
+    assert widths.sampler(mended).verdict == "ok"
 
 
 def test_an_unfit_prior_is_found() -> None:
     model, sampling = Model(target="v", standardize=False), Sampling(prior="unit", start=0.5)
     unit = Run(schedule=Flow(), data=SwissRoll(sd=0.5), model=model, sampling=sampling)
-    assert configured.sampler(unit).verdict != "ok" and configured.start(unit).verdict == "problem"
+    assert widths.sampler(unit).verdict != "ok" and configured.start(unit).verdict == "problem"
+
+
+def test_more_steps_are_only_advised_where_they_help() -> None:
+    lost = Run(schedule=Flow(), sampling=Sampling(sampler=Heun(), steps=40, start=0.5))
+    assert widths.sampler(lost).fix == "Begin where less of the data is left."
+    coarse = widths.sampler(Run(schedule=Flow(), sampling=Sampling(sampler=Langevin(), steps=2, start=0.9)))
+    assert coarse.verdict != "ok" and "steps" in coarse.fix
 
 
 # ── weight, average, rate ────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,12 @@ from torch import Tensor, nn
 from toydiff.cli.configure import configuration_layers
 from toydiff.config import Model, Run, Sampling
 from toydiff.data import Batch, Checkerboard, Gaussians, Shapes
+from toydiff.data.files import Npy
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import Patient, examine, learned, sampled, timing, untrained
+from toydiff.doctor.patient import distance
 from toydiff.layers import resolve
+from toydiff.metrics.floors import floor
 from toydiff.names import Found
 from toydiff.networks import MLP, UNet
 from toydiff.oracle import Empirical, ExactDenoiser
@@ -38,14 +43,13 @@ RUN = Run(
 class Oracle(nn.Module):
     """A network that knows: it answers E[x_0 | x_t] + error(level)."""
 
-    classes = 0
-
-    def __init__(self, exact: ExactDenoiser, error: Any = None) -> None:
+    def __init__(self, exact: ExactDenoiser, error: Any = None, classes: int = 0) -> None:
         super().__init__()
         self.exact, self.error, self.weight = exact, error, nn.Parameter(torch.ones(1))
+        self.classes = classes
 
     def forward(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
-        x0 = self.exact(x, level)
+        x0 = self.exact(x, level, label if self.classes else None)
         return x0 if self.error is None else self.error(x0, level)
 
 
@@ -207,6 +211,33 @@ def test_a_start_from_too_little_noise_is_measured() -> None:
     assert found.numbers["nats"] - 3 * found.numbers["nats_error"] > 0.4  # the data are where the samples are not
 
 
+def test_what_a_start_costs_is_not_what_labels_do() -> None:
+    def gap(start: float) -> float:
+        run = changed(start=start).model_copy(update={"model": RUN.model.model_copy(update={"conditional": True})})
+        knows = Oracle(DATA.exact().affine(DATA.shift, DATA.scale), classes=len(DATA.label_names))
+        found = sampled.start(patient(run, denoiser=denoiser_of(run, knows)))
+        assert found.numbers["floor"] > 0.03  # beside which the classes' distances, 0.06, looked harmless
+        return found.numbers["gap"]
+
+    assert gap(0.98) < 0.005 and gap(0.8) > 4 * gap(0.98)
+
+
+def test_a_file_of_few_points_is_no_fault(tmp_path: Path) -> None:
+    def made(n: int) -> Patient:
+        np.save(path := tmp_path / f"{n}.npy", DATA.draw(n, torch.Generator().manual_seed(n)).x.numpy())
+        return patient(RUN.model_copy(update={"data": Npy(path=str(path))}), exact=DATA.exact())
+
+    for n in (400, 3000):
+        known = made(n)
+        assert [finding for finding in examine(known) if finding.wrong] == []
+        numbers = sampled.spread(known).numbers
+        assert numbers["n"] == n // 10
+        usual = floor(distance, DATA, n // 10).mean  # over all sets of held-out points, not beside this one
+        assert usual / 2 < numbers["floor"] < 2 * usual
+    lost = sampled.spread(patient(made(3000).run, exact=Gaussians(radius=1.5).exact()))
+    assert lost.verdict == "problem"
+
+
 def test_too_few_steps_are_measured() -> None:
     found = sampled.steps(patient(changed(steps=3)))
     assert found.verdict != "ok" and "--steps 12" in found.fix
@@ -282,3 +313,14 @@ def test_what_takes_the_time_of_a_long_run_is_said(
     monkeypatch.setattr(timing, "_timed", timed)
     found = timing.speed(RUN.model_copy(update={"training": Training(steps=steps, batch_size=64)}))
     assert found.verdict == verdict and advice in found.fix
+
+
+def test_slow_data_are_only_blamed_for_what_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "_timed", lambda *_: {"data": 0.01, "forward": 0.005, "backward": 0.005})
+    long = Training(steps=1_000_000, batch_size=1024)
+    fixed = RUN.model_copy(update={"training": long, "data": Gaussians(n=2000)})
+    assert timing.speed(fixed).verdict == "ok"  # they are drawn once already
+    for chunk, words in ((256, "training.coupling.chunk=64, or"), (8, "set training.coupling.kind=independent")):
+        pairing = RUN.model_copy(update={"training": long.model_copy(update={"coupling": OT(chunk=chunk)})})
+        fix = timing.speed(pairing).fix
+        assert words in fix and "training.coupling.kind=independent" in fix and "--samples" not in fix

@@ -14,8 +14,8 @@ from torch import Tensor
 from toydiff import checkpoint
 from toydiff.data import Batch, Npz
 from toydiff.errors import ToydiffError
-from toydiff.evaluation import pair, real
 from toydiff.metrics import classifier, points
+from toydiff.metrics.floors import pair, real
 from toydiff.metrics.images import MEANINGS, PIXELS, ImageMeasures
 from toydiff.metrics.points import density_and_coverage, frechet_distance, kernel_distance, nearest
 

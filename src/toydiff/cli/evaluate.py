@@ -106,7 +106,8 @@ def evaluate(
     if network is not None:
         facts["inception"] = {"file": network.file, "sha256": network.digest, "features": network.width}
         talk.note(f"{network.name} by {network.origin}; the whole sha256 is {network.digest}")
-    facts |= {"entropy": loaded.data.entropy, "entropy_error": loaded.data.entropy_error}
+    whole = evaluation.class_of(loaded, label) is None  # the entropy is that of all classes together
+    facts |= {"entropy": loaded.data.entropy, "entropy_error": loaded.data.entropy_error} if whole else {}
     results = []
     with enough_memory(lambda: too_many(loaded, n)), progress(talk) as on_progress:
         for each in samplings:
@@ -193,6 +194,8 @@ def opening(loaded: Loaded, facts: dict[str, Any], guided: dict[str, Any]) -> li
     what += f", class {shown(facts['label'])}" if facts["label"] is not None else ""
     what = ", ".join([what, *guidance_in_words(guided)])
     size = f"{facts['draws']} draws of {facts['n']:,} samples from seed {facts['seed']}"
+    if "entropy" not in facts:
+        return [what, size]
     if facts["entropy"] is None:
         return [what, f"{size}; the entropy of the data is not known"]
     error = f" (off by {facts['entropy_error']:.0e} at most)" if facts["entropy_error"] else ""

@@ -90,10 +90,15 @@ def parse_clip(text: str | None) -> Clip:
 
 
 def in_words(sampling: Sampling) -> str:
-    """Return a way of sampling in a few words: "heun, 20 steps, trailing"."""
+    """Return a way of sampling in a few words: "heun, 20 steps, trailing", and from where if not from t = 1."""
     options = sampling.sampler.model_dump(exclude={"kind"})
     called = sampling.sampler.kind + "".join(f" {key}={value}" for key, value in options.items())
-    return f"{called}, {sampling.steps} steps, {sampling.spacing}"
+    words = [called, f"{sampling.steps} steps", str(sampling.spacing)]
+    if sampling.start is not None:
+        words.append(f"from t = {sampling.start:g}")
+    if sampling.prior == "unit":
+        words.append("prior N(0, I)")
+    return ", ".join(words)
 
 
 def described(

@@ -127,4 +127,6 @@ def _apart(found: dict[str, Any] | None) -> str:
         return ""
     low, high = found["interval"]
     star = "" if low <= 0 <= high else "*"
-    return f"{found['value']:+.2g} ± {(high - low) / 2:.1g}{star}"
+    half = (high - low) / 2
+    value = number(found["value"], half)
+    return f"{'' if value.startswith('-') else '+'}{value} ± {number(half, half)}{star}"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from toydiff.config import Run
-from toydiff.doctor import configured, learned, sampled
+from toydiff.doctor import configured, learned, sampled, widths
 from toydiff.doctor.finding import Finding, Verdict
 from toydiff.doctor.patient import Patient
 from toydiff.doctor.timing import speed
@@ -30,7 +30,7 @@ FORESEEN = (
     configured.start,
     configured.beta_clip,
     configured.target,
-    configured.sampler,
+    widths.sampler,
     configured.weight,
     configured.average,
     configured.rate,
@@ -49,7 +49,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield sampled.start(patient)
     yield configured.beta_clip(run)
     yield configured.target(run)
-    yield configured.sampler(run)
+    yield widths.sampler(run)
     yield sampled.steps(patient)
     yield configured.weight(run)
     yield learned.average(patient)

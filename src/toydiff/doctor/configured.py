@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import torch
-from pydantic import ValidationError
-from torch import Tensor
 
 from toydiff.config import Run
+from toydiff.data.files import UNEVEN
 from toydiff.denoiser import input_scale, target_coefficients
-from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short
+from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short, worst
 from toydiff.schedules import Level
 from toydiff.training import streams
 
-DETAIL = 0.1
-"""Width of a fine detail of points, as a share of the data's own."""
-MOST_STEPS = 2000
 TRIAL = 200
 """Fewer training steps than these are meant to learn little."""
 DRAWS = 4096
@@ -44,17 +39,23 @@ def data(run: Run) -> Finding:
     x = x.double()
     mean, rms, most = (float(v) for v in (x.mean(0).square().mean().sqrt(), x.square().mean().sqrt(), x.abs().max()))
     sd = math.sqrt(max(rms**2 - mean**2, 0)) or 1e-12
+    each = x.flatten(1).std(0).clamp(min=1e-12)
+    uneven = 1.0 if run.data.pictorial else float(each.max() / each.min())
     verdicts = (
         graded(abs(math.log(max(rms, 1e-12))), math.log(3), math.log(10)),
         graded(mean / sd, 3, 10),
         graded(most / rms, 15, math.inf) if rms > 0 else "problem",
+        graded(uneven, UNEVEN, math.inf),
     )
     said = f"mean {mean:.2f}, RMS {short(rms)}, |x| up to {short(most)} in the model's units, where 0 and 1 are best"
     fix = "Set model.standardize=true." if not run.model.standardize else "Look at them: toydiff data stats."
     if verdicts[2] != "ok" and verdicts[:2] == ("ok", "ok"):
         fix = "Look for outliers: they set the scale of everything else."
-    verdict = worst(*verdicts)
-    return Finding("data", verdict, said, {"mean": mean, "rms": rms, "largest": most}, fix * (verdict != "ok"))
+    if verdicts[3] != "ok":
+        said += f"; one coordinate varies {short(uneven)} times as much as another, and noise hides both alike"
+        fix = "Divide each coordinate by its standard deviation first."
+    verdict, numbers = worst(*verdicts), {"mean": mean, "rms": rms, "largest": most, "uneven": uneven}
+    return Finding("data", verdict, said, numbers, fix * (verdict != "ok"))
 
 
 def signal(run: Run) -> dict[str, float]:
@@ -161,89 +162,6 @@ def _gain(run: Run, t: Level, s: Level) -> float:
     return abs(float((s.alpha - t.alpha * s.sigma / t.sigma) * decoded * size))
 
 
-def sampler(run: Run) -> Finding:
-    """Check sampler, grid and prior together where the answer is known: how wide a Gaussian comes out, with no network.
-
-    For data N(0, s²) the exact denoiser alpha s²/(alpha² s² + sigma²) x is linear, and so is all of sampling: the
-    output's variance is the sum of the squared gains of the prior and of every noise drawn on the way, computed
-    exactly. Once with s = σ_d, once with a fine detail of the data, s = σ_d/10, except for images.
-    """
-    if run.sampling.steps > MOST_STEPS:
-        return not_applicable("sampler", f"{run.sampling.steps:,} steps are not few")
-    whole, detail, verdict = _widths(run)
-    kind, steps = run.sampling.sampler.kind, run.sampling.steps
-    said = f"`{kind}` in {steps} steps makes a Gaussian {whole:.2f} times as wide as it is"
-    if not run.data.pictorial:
-        said += f", one of a tenth of the data's width {detail:.2f} times"
-    fix = _remedy(run) if verdict != "ok" else ""
-    return Finding("sampler", verdict, said, {"width": whole, "detail": detail}, fix)
-
-
-def _widths(run: Run) -> tuple[float, float, Verdict]:
-    """Return how many times too wide a Gaussian as wide as the data comes out, and a narrow one, and the verdict."""
-    levels = run.levels()
-    widths = run.sigma_data * torch.tensor([1.0] if run.data.pictorial else [1.0, DETAIL], dtype=torch.float64)
-    _, drawn = _linear_response(run, levels, widths, 0)
-    gains, _ = _linear_response(run, levels, widths, drawn)
-    ratios = (gains.square().sum(0).sqrt() / widths).clamp(min=1e-9).tolist()
-    verdict = graded(abs(math.log(ratios[0])), math.log(1.06), math.log(1.25))
-    if len(ratios) > 1:
-        verdict = worst(verdict, graded(abs(math.log(ratios[1])), math.log(1.18), math.log(2)))
-    return ratios[0], ratios[-1], verdict
-
-
-def _remedy(run: Run) -> str:
-    """Return the first change of the sampling that this check would find nothing wrong with."""
-    steps = run.sampling.steps
-    changes: list[dict[str, Any]] = [
-        {"prior": "marginal"},
-        {"sampler": {"kind": "heun"}},
-        {"sampler": {"kind": "dpmpp_2m"}},
-        {"spacing": "log_snr:8"},
-        {"steps": 2 * steps},
-        {"steps": 4 * steps},
-        {"sampler": {"kind": "heun"}, "spacing": "log_snr:8"},
-        {"sampler": {"kind": "heun"}, "spacing": "log_snr:8", "prior": "marginal"},
-        {"sampler": {"kind": "heun"}, "spacing": "log_snr:8", "steps": max(20, 4 * steps)},
-        {"sampler": {"kind": "heun"}, "steps": max(40, 4 * steps)},
-    ]
-    for change in changes:
-        try:
-            changed = run.model_copy(update={"sampling": run.sampling.model_copy(update=change)})
-        except ValidationError:  # more steps than the schedule has, say
-            continue
-        whole, detail, verdict = _widths(changed)
-        if verdict == "ok":
-            told = {key: value if key != "sampler" else value["kind"] for key, value in change.items()}
-            words = " and ".join(f"sampling.{key}{'.kind' * (key == 'sampler')}={value}" for key, value in told.items())
-            return f"Set {words}: that makes it {whole:.2f}{f' and {detail:.2f}' * (not run.data.pictorial)}."
-    if run.schedule.knot_times is None:
-        return "Take many more steps, or begin where less of the data is left."
-    return "No other sampler repairs it: train with more steps (schedule.T), and less of the data left at t = 1."
-
-
-def _linear_response(run: Run, levels: list[Level], widths: Tensor, draws: int) -> tuple[Tensor, int]:
-    """Return what becomes of the prior's RMS alone (row 0) and of the k-th noise alone (row k), and their number."""
-    start = 1.0 if run.sampling.prior == "unit" else float(input_scale(levels[0], run.sigma_data))
-    x = torch.zeros(draws + 1, len(widths), dtype=torch.float64)
-    x[0] = start
-    asked = 0
-
-    def denoise(x: Tensor, level: Level) -> Tensor:
-        return level.alpha * widths**2 / (level.alpha**2 * widths**2 + level.sigma**2) * x
-
-    def noise(x: Tensor) -> Tensor:
-        nonlocal asked
-        asked += 1
-        alone = torch.zeros_like(x)
-        alone[asked : asked + 1] = 1
-        return alone
-
-    for frame in run.sampling.sampler.trajectory(denoise, x, levels, noise):
-        x = frame.x
-    return x, asked
-
-
 def weight(run: Run) -> Finding:
     """Check how evenly the loss weight w uses a batch: (E w)²/E w² is the share of it that counts, the rest is drowned.
 
@@ -312,9 +230,3 @@ def rate(run: Run) -> Finding:
         return Finding("learning rate", graded(step, 0.02, 0.1), said, numbers, f"Try --lr {short(0.003 * lr / step)}.")
     verdict: Verdict = "ok" if total < TRIAL else graded(1 / max(path, 1e-12), 10, 100)
     return Finding("learning rate", verdict, said, numbers, "Train longer, or raise --lr." * (verdict != "ok"))
-
-
-def worst(*verdicts: Verdict) -> Verdict:
-    """Return the worst of some verdicts."""
-    order: tuple[Verdict, ...] = ("not applicable", "ok", "warning", "problem")
-    return max(verdicts, key=order.index)

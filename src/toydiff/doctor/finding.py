@@ -38,3 +38,9 @@ def short(value: float) -> str:
     return (
         f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e7 else f"{rounded:.2g}" if abs(rounded) < 100 else f"{rounded:g}"
     )
+
+
+def worst(*verdicts: Verdict) -> Verdict:
+    """Return the worst of some verdicts."""
+    order: tuple[Verdict, ...] = ("not applicable", "ok", "warning", "problem")
+    return max(verdicts, key=order.index)

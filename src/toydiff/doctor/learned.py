@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import configured
-from toydiff.doctor.finding import Finding, graded, not_applicable, short
+from toydiff.doctor.finding import Finding, graded, not_applicable, short, worst
 from toydiff.doctor.patient import Patient
 from toydiff.metrics.levels import nats
 from toydiff.training import Validator
@@ -83,7 +83,7 @@ def average(patient: Patient) -> Finding:
         what, by = "loss", [validator(weights, batch_size=64).loss for weights in (patient.model.denoiser, patient.raw)]
         slack, numbers = 0.02 * by[1], {"averaged_loss": by[0], "raw_loss": by[1]}
     behind = (by[0] - slack) / max(by[1], 1e-12)
-    verdict = configured.worst(graded(behind, 1.2, 3.0), foretold.verdict)
+    verdict = worst(graded(behind, 1.2, 3.0), foretold.verdict)
     said = f"{foretold.words}; {what} {short(by[0])} averaged, {short(by[1])} raw"
     fix = "The average lags: sample with --weights raw, or train longer, or take a smaller training.ema.half_life."
     if verdict == foretold.verdict:
@@ -180,7 +180,7 @@ def learning(patient: Patient) -> Finding:
     )
     if rising > 0.1:
         said += f"; the validation loss ended {rising:.0%} above its best"
-    verdict = configured.worst(
+    verdict = worst(
         foretold.verdict,
         graded(spikes, 0.01, 0.1),
         graded(rising, 0.1, 0.5),

@@ -70,7 +70,8 @@ class Patient:
             denoise(x[:2], level) if label is None else None  # loads libraries
             began = time.perf_counter()
             denoise(x, level)
-        walked = 2 * self.run.sampling.steps + (self.more_steps or 0)  # the samples, and those from the true x_T
+        walks = 3 if self.model.conditional else 2  # the samples, and those from the true x_T and beside them
+        walked = walks * self.run.sampling.steps + (self.more_steps or 0)
         asked = (self.run.sampling.sampler.evaluations or 6) * walked
         affordable = int(most * self.seconds / max(asked * (time.perf_counter() - began), 1e-9))
         n = min(most, affordable)
@@ -113,6 +114,11 @@ class Patient:
         """Data that training has not seen, as many as there are samples, or as there are."""
         return self.run.data.held_out(self.n, streams.generator(self.run.seed, "doctor real"))
 
+    @property
+    def few(self) -> int:
+        """How many samples stand beside as many real ones: all, unless fewer data are held out of a file."""
+        return len(self.real.x)
+
     @cached_property
     def held_out(self) -> Batch:
         """More such data."""
@@ -125,14 +131,16 @@ class Patient:
         return self.model.sample(self.n).x
 
     @cached_property
-    def from_true_x_T(self) -> Tensor:
-        """Samples with the same noise, begun from alpha · x_0 + sigma · eps of real data x_0."""
+    def begun_twice(self) -> tuple[Tensor, Tensor]:
+        """Samples begun from the prior, and from alpha · x_0 + sigma · eps of real x_0: the same noise and labels."""
         begin = self.run.sampling.start or 1.0
         true = self.run.data.draw(self.n, streams.generator(self.run.seed, "doctor true start"))
         label = true.label if self.model.conditional else None
-        edit = Edit(init=true.x, strength=begin)
-        frames, _ = self.model.frames(torch.arange(self.n), edit=edit, label=label)
-        return frames[-1].x
+        seeds = torch.arange(self.n)
+        known, _ = self.model.frames(seeds, edit=Edit(init=true.x, strength=begin), label=label)
+        if label is None:
+            return self.samples, known[-1].x
+        return self.model.frames(seeds, label=label)[0][-1].x, known[-1].x
 
     def samples_in(self, steps: int) -> Tensor:
         """Return samples of the same seeds in so many steps."""
@@ -142,8 +150,8 @@ class Patient:
 
     @cached_property
     def floor(self) -> Floor:
-        """Sliced W2 between two fresh draws of real data, as many as there are samples."""
-        return floor(distance, self.run.data, self.n)
+        """Sliced W2 between two draws of `few` real data that have nothing in common."""
+        return floor(distance, self.run.data, self.few)
 
     @property
     def exact(self) -> ExactDenoiser | None:

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from toydiff.doctor import configured
-from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short
+from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short, worst
 from toydiff.doctor.patient import Patient, distance
 from toydiff.metrics.floors import floor
 from toydiff.metrics.points import density_and_coverage, mann_whitney, nearest
@@ -23,21 +23,22 @@ NATS = (0.1, 0.4)
 def start(patient: Patient) -> Finding:
     """Check what beginning from the prior costs: samples of it beside samples of the true x_T = alpha x_0 + sigma eps.
 
-    Both have the same noise; their distance is what is lost by forgetting x_0 (Lin et al. 2023), beside its floor.
+    Both have the same noise and labels; their distance is what is lost by forgetting x_0 (Lin et al. 2023).
     """
     foretold = configured.start(patient.run)
     if reason := patient.why_no_samples:
         return foretold._replace(words=f"{foretold.words}; not measured: {reason}")
     if not patient.run.training.coupling.tweedie:
         return foretold._replace(words=f"{foretold.words}; x_T is not known where noise is coupled to the data")
-    real, base = patient.real.x, patient.floor
-    gap = distance(patient.samples, patient.from_true_x_T)
-    prior, true = (distance(x[: len(real)], real) for x in (patient.samples, patient.from_true_x_T))
-    numbers = {**foretold.numbers, "gap": gap, "from_prior": prior, "from_true_x_T": true, **_floor(base, gap, patient)}
-    verdict, nats = _with_nats(patient, patient.samples, patient.from_true_x_T, graded(_z(base, gap), 3, 10), numbers)
+    real, base, (prior, true) = patient.real.x, patient.floor, patient.begun_twice
+    gap = distance(prior[: patient.few], true[: patient.few])
+    away = [distance(x[: patient.few], real) for x in (prior, true)]
+    numbers = {**foretold.numbers, "gap": gap, "from_prior": away[0], "from_true_x_T": away[1]}
+    numbers |= _floor(base, gap, patient)
+    verdict, nats = _with_nats(patient, prior, true, graded(_z(base, gap), 3, 10), numbers)
     said = (
         f"{foretold.words}; samples begun from the prior lie {short(gap)} from those begun from the true x_T "
-        f"({floor_words(base, patient.n)}){nats}; {short(prior)} and {short(true)} from the data"
+        f"({floor_words(base, patient.few)}){nats}; {short(away[0])} and {short(away[1])} from the data"
     )
     fix = foretold.fix or configured.signal_fix(patient.run)
     return Finding("start", verdict, said, numbers, fix if verdict != "ok" else "")
@@ -54,10 +55,12 @@ def steps(patient: Patient) -> Finding:
     if (more := patient.more_steps) is None:
         return not_applicable("steps", f"{count} steps are all the schedule has, or nearly")
     finer, base = patient.samples_in(more), patient.floor
-    gap = distance(patient.samples, finer)
+    gap = distance(patient.samples[: patient.few], finer[: patient.few])
     numbers = {"gap": gap, "more": more, "steps": count, **_floor(base, gap, patient)}
     verdict, nats = _with_nats(patient, patient.samples, finer, graded(_z(base, gap), 3, 10), numbers)
-    said = f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.n)}){nats}"
+    said = (
+        f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.few)}){nats}"
+    )
     fix = f"Sample with --steps {more}, or a sampler of higher order." if verdict != "ok" else ""
     return Finding("steps", verdict, said, numbers, fix)
 
@@ -73,22 +76,22 @@ def spread(patient: Patient) -> Finding:
             return Finding("spread", "problem", reason, {}, fix)
         return not_applicable("spread", reason)
     real, base = patient.real.x, patient.floor
-    ours, data = patient.samples[: len(real)], patient.run.data
+    ours, data = patient.samples[: patient.few], patient.run.data
     away, ratio = distance(ours, real), width_ratio(ours, real)
-    usual = floor(width_ratio, data, patient.n, seed=1)
+    usual = floor(width_ratio, data, patient.few, seed=1)
     off = abs(_z(usual, ratio))
     narrow = graded(abs(ratio - 1), 0.05, 0.25) if off > 4 else "ok"
-    verdict = configured.worst(graded(_z(base, away), 4, 15), narrow)
+    verdict = worst(graded(_z(base, away), 4, 15), narrow)
     numbers = {"distance": away, "width": ratio, "width_z": off, **_floor(base, away, patient)}
     verdict, nats = _with_nats(patient, ours, real, verdict, numbers)
     said = (
         f"samples are {ratio:.2f} ± {usual.sd:.2f} times as wide as data, {short(away)} from them "
-        f"({floor_words(base, patient.n)}){nats}"
+        f"({floor_words(base, patient.few)}){nats}"
     )
     if not data.pictorial and len(real) > NEIGHBOURS:
-        found, best = coverage(ours, real), floor(coverage, data, len(real), draws=5, seed=2)
+        found, best = coverage(ours, real), floor(coverage, data, patient.few, draws=5, seed=2)
         numbers |= {"coverage": found, "coverage_floor": best.mean}
-        verdict = configured.worst(verdict, graded(best.mean - found, 0.05, 0.2))
+        verdict = worst(verdict, graded(best.mean - found, 0.05, 0.2))
         said += f"; {found:.0%} of held-out data have a sample near by ({best.mean:.0%} would be usual)"
     fix = "See levels, start, sampler and steps for where it is lost." if verdict != "ok" else ""
     return Finding("spread", verdict, said, numbers, fix)
@@ -126,7 +129,7 @@ def _z(base: Floor, value: float) -> float:
 
 
 def _floor(base: Floor, value: float, patient: Patient) -> dict[str, float]:
-    return {"floor": base.mean, "floor_sd": base.sd, "z": _z(base, value), "n": patient.n}
+    return {"floor": base.mean, "floor_sd": base.sd, "z": _z(base, value), "n": patient.few}
 
 
 def _with_nats(
@@ -141,9 +144,7 @@ def _with_nats(
     mean, error = found
     numbers |= {"nats": -mean, "nats_error": error}
     beyond = max(abs(mean) - 3 * error, 0)
-    return configured.worst(
-        verdict, graded(beyond, *NATS)
-    ), f", {round(-mean, 2) + 0.0:+.2f} ± {error:.2f} nats of −log p"
+    return worst(verdict, graded(beyond, *NATS)), f", {round(-mean, 2) + 0.0:+.2f} ± {error:.2f} nats of −log p"
 
 
 def width_ratio(x: Tensor, y: Tensor) -> float:

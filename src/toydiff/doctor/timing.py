@@ -13,6 +13,7 @@ from toydiff.config import Run
 from toydiff.doctor.finding import Finding, Verdict
 from toydiff.environment import SMALL
 from toydiff.training.batches import Batches, TrainingBatch
+from toydiff.training.couplings import OT
 
 LONG = 300.0
 """Seconds from which it matters what takes them."""
@@ -47,7 +48,7 @@ def speed(run: Run, seconds: float = 2.0) -> Finding:
     if growth < 1.4:
         advice.append(f"a batch twice as large takes only {growth:.2f} times as long: raise --batch-size")
     if spent["data"] > 0.4 * step:
-        advice.append("drawing the data takes the most: a fixed set is drawn once (--samples)")
+        advice += _cheaper_data(run)
     if parameters >= SMALL and threads < cores:
         advice.append(f"{threads} of {cores} cores work: set OMP_NUM_THREADS={cores}")
     if parameters >= SMALL and training.precision == "float32" and torch.cpu._is_avx512_bf16_supported():
@@ -55,6 +56,17 @@ def speed(run: Run, seconds: float = 2.0) -> Finding:
     verdict: Verdict = "warning" if advice and total > LONG else "ok"
     fix = f"{'; '.join(advice)}." if advice and verdict != "ok" else ""
     return Finding("time", verdict, said, numbers, fix[:1].upper() + fix[1:])
+
+
+def _cheaper_data(run: Run) -> list[str]:
+    """Say what to do about data, and the noise paired with them, that take the most of a step; if anything helps."""
+    coupling = run.training.coupling
+    if isinstance(coupling, OT):
+        smaller = f"training.coupling.chunk={coupling.chunk // 4}, or " * (coupling.chunk >= 16)
+        return [f"pairing noise with data takes the most: set {smaller}training.coupling.kind=independent"]
+    if run.data.count is None:
+        return ["drawing the data takes the most: a fixed set is drawn once (--samples)"]
+    return []
 
 
 def _timed(run: Run, batch_size: int, seconds: float) -> dict[str, float]:
