@@ -23,8 +23,10 @@ from typing import Any
 import torch
 
 from toydiff.files import write_text
-from toydiff.runs import load
+from toydiff.runs import read_header
 
+GUIDES = {"shapes32-guide": ("shapes32", "step-2000.pt")}
+"""Checkpoints that are an early state of another's run."""
 FOLDER = Path(__file__).parents[1] / "checkpoints" / "pretrained"
 MEASURED = Path(__file__).with_suffix(".jsonl")
 
@@ -52,27 +54,30 @@ def trained(timing: list[dict[str, float]]) -> float:
     return sum(now - before if now >= before else now for before, now in pairwise([0.0, *seconds]))
 
 
-def make(preset: str, run: Path | None, n: int) -> dict[str, Any]:
+def make(name: str, run: Path | None, n: int, how: str | None) -> dict[str, Any]:
     """Train a preset (or take `run`), write its small file, and return what is to be said of it."""
+    preset, file = GUIDES.get(name, (name, "best.pt"))
     with tempfile.TemporaryDirectory() as folder:
         if run is None:
             toydiff("train", "--preset", preset, "--name", f"{preset}-1", "--runs-dir", folder)
             run = Path(folder) / f"{preset}-1"
-        small = FOLDER / f"{preset}.pt"
+        small = FOLDER / f"{name}.pt"
         small.unlink(missing_ok=True)
-        toydiff("inspect", "--checkpoint", str(run / "best.pt"), "--export", str(small))
+        toydiff("inspect", "--checkpoint", str(run / file), "--export", str(small))
+        step = int(read_header(small)[0]["step"])
         timing = [json.loads(line) for line in (run / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
-        loaded = load(str(small))
+        timing = timing[: next((k for k, row in enumerate(timing) if row["step"] > step), None)]
         return {
-            "preset": preset,
-            "steps": loaded.config.total_steps,
+            "preset": name,
+            "how": how or f"`toydiff train --preset {preset}`" + f", its {file}" * (file != "best.pt"),
+            "steps": step,
             "seconds": round(trained(timing), 1),
             "threads": json.loads((run / "env.json").read_text(encoding="utf-8")).get("threads"),
             "bytes": small.stat().st_size,
             "n": n,
             "torch": torch.__version__,
             "cpu": torch.backends.cpu.get_cpu_capability(),
-            "whole": scores(str(run / "best.pt"), n),
+            "whole": scores(str(run / file), n),
             "small": scores(str(small), n),
         }
 
@@ -90,7 +95,7 @@ def page(rows: list[dict[str, Any]]) -> str:
     for name, row in newest.items():
         threads = f"{row['threads']} thread{'s' * (row['threads'] != 1)}"
         lines.append(
-            f"| {name}.pt | `toydiff train --preset {name}` | {row['steps']:,} | {row['seconds']:,.0f} "
+            f"| {name}.pt | {row.get('how', f'`toydiff train --preset {name}`')} | {row['steps']:,} | {row['seconds']:,.0f} "
             f"| {threads} of a 2-core x86_64 ({row['cpu']}), torch {row['torch']} | {row['bytes'] / 1000:,.0f} |"
         )
     lines += [
@@ -118,13 +123,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("presets", nargs="*")
     parser.add_argument("--run", type=Path, help="a finished run of the preset to take instead of training one")
+    parser.add_argument("--how", help="the commands that made that run, as Markdown")
     parser.add_argument("-n", type=int, default=2000)
     asked = parser.parse_args()
     if asked.run and len(asked.presets) != 1:
         parser.error("--run goes with one preset")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for preset in asked.presets:
-        rows = [*read(), make(preset, asked.run, asked.n)]
+        rows = [*read(), make(preset, asked.run, asked.n, asked.how)]
         write_text(MEASURED, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     write_text(FOLDER / "README.md", page(read()))
 

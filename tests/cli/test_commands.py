@@ -101,7 +101,9 @@ def test_options_change_what_they_say(with_run: Path, toydiff: Toydiff) -> None:
 def test_an_adaptive_sampler_says_what_it_took(with_run: Path, toydiff: Toydiff) -> None:
     words = ("sample", "tiny", "-n", "20", "--sampler", "rk45:2", "--spacing", "log_snr", "-o")
     done = toydiff(*words, "x.npz", "--json")
-    (count,) = re.findall(r"rk45 .*, 2 steps, log_snr, (\d+) evaluations$", json.loads(done.stdout)["sampler"])
+    (count,) = re.findall(
+        r"rk45 .*, 2 steps, log_snr, from t = 0.98, (\d+) evaluations$", json.loads(done.stdout)["sampler"]
+    )
     less = toydiff(*words, "y.npz", "--set", "sampler.atol=0.01", "--set", "sampler.rtol=0.01").stdout
     assert 7 < int(re.findall(r"(\d+) evaluations", less)[0]) < int(count)
     film = toydiff("animate", "tiny", "to", "gif", "--sampler", "rk45", "--frames", "5", "-n", "9", "--size", "64")
@@ -121,10 +123,11 @@ def test_csv_has_a_line_a_sample(with_run: Path, toydiff: Toydiff) -> None:
 def test_a_picture_knows_how_it_was_made(with_run: Path, toydiff: Toydiff) -> None:
     done = toydiff("sample", "tiny", "-n", "9", "--sampler", "ddim:3", "-o", "a b 🌀.png", "--json")
     assert json.loads(done.stdout) == {
-        "output": "a b 🌀.png", "n": 9, "seeds": [0, 8], "sampler": "ddim eta=0.0, 3 steps, trailing", "model": "tiny",
+        "output": "a b 🌀.png", "n": 9, "seeds": [0, 8], "model": "tiny",
+        "sampler": "ddim eta=0.0, 3 steps, trailing, from t = 0.98",
     }  # fmt: skip
     text = opened("a b 🌀.png").text
-    assert (text["seeds"], text["sampler"]) == ("0-8", "ddim eta=0.0, 3 steps, trailing")
+    assert (text["seeds"], text["sampler"]) == ("0-8", "ddim eta=0.0, 3 steps, trailing, from t = 0.98")
 
 
 def test_outputs_without_a_name_are_numbered(with_run: Path, toydiff: Toydiff) -> None:

@@ -55,7 +55,9 @@ def test_samples_are_a_grid_beside_the_data_and_the_process_has_rows_and_columns
     shapes: None, toydiff: Toydiff
 ) -> None:
     done = toydiff("sample", "pictures", "-o", "grid.png")
-    assert done.stdout.startswith("grid.png: 64 samples of pictures, heun, 4 steps, trailing, x_0 clipped to -1 … 1")
+    assert done.stdout.startswith(
+        "grid.png: 64 samples of pictures, heun, 4 steps, trailing, from t = 0.98, x_0 clipped to -1 … 1"
+    )
     toydiff("sample", "--checkpoint", "best.pt", "--show-process", "--output", "samples.png")
     toydiff("sample", "pictures", "--threshold", "-n", "9", "-o", "black-and-white.png")
     width, height = opened("grid.png").size
