@@ -94,8 +94,9 @@ def page(rows: list[dict[str, Any]]) -> str:
     ]
     for name, row in newest.items():
         threads = f"{row['threads']} thread{'s' * (row['threads'] != 1)}"
+        how = row.get("how", f"`toydiff train --preset {name}`")
         lines.append(
-            f"| {name}.pt | {row.get('how', f'`toydiff train --preset {name}`')} | {row['steps']:,} | {row['seconds']:,.0f} "
+            f"| {name}.pt | {how} | {row['steps']:,} | {row['seconds']:,.0f} "
             f"| {threads} of a 2-core x86_64 ({row['cpu']}), torch {row['torch']} | {row['bytes'] / 1000:,.0f} |"
         )
     lines += [
