@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from toydiff.errors import ToydiffError
 from toydiff.spec import Spec
+from toydiff.training import eager
 from toydiff.training.muon import OrthogonalMomentum, is_matrix
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -42,7 +43,7 @@ class Adam(_Optimizer):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer; fused, because that one can refuse a step on the device."""
-        return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), fused=True)
+        return eager.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), fused=True)
 
 
 class AdamW(_Optimizer):
@@ -53,7 +54,7 @@ class AdamW(_Optimizer):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer; fused, because that one can refuse a step on the device."""
-        return torch.optim.AdamW(
+        return eager.AdamW(
             parameters, lr=self.lr, betas=(self.beta1, self.beta2), weight_decay=self.weight_decay, fused=True
         )
 
