@@ -89,7 +89,12 @@ PICTURES = (
         "The loss by noise level, beside the exact denoiser's: no network can be better than that.",
         "inspect moons --loss-by-t",
     ),
-    Picture("shapes32.png", "Images", "64 samples of shapes32 beside data.", "sample shapes32"),
+    Picture(
+        "shapes32.png",
+        "Images",
+        "64 samples of shapes32, guided by what it was after 2,000 steps, beside data.",
+        "sample shapes32 --guide shapes32-guide --guidance 2.5",
+    ),
     Picture(
         "gallery/shapes-process.png",
         "Images from noise",
