@@ -2,7 +2,7 @@
 
     python benchmarks/commands.py [--soak] > benchmarks/commands.md
 
-Each command runs in a process of its own, with two threads at most. Seconds depend on what else the machine does:
+Each command runs in a process of its own. Seconds depend on what else the machine does:
 beside them stands the median ratio to a bare `import torch`, taken in turns with it. Memory is the largest resident
 set, as the system counts it. With --soak, 20,000 steps follow, and what they held in memory on the way.
 """
@@ -93,10 +93,10 @@ def soak(here: Path) -> None:
 
 def main() -> None:
     """Print the tables."""
-    os.environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), "TOYDIFF_RUNS": "runs"}
+    os.environ["TOYDIFF_RUNS"] = "runs"
     machine = f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores"
     print(f"# Start-up and memory of commands\n\nBy `python benchmarks/commands.py` on {machine}, ", end="")
-    print(f"{os.environ['OMP_NUM_THREADS']} threads at most, torch {version('torch')}.", flush=True)
+    print(f"OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}, torch {version('torch')}.", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         starts(Path(folder))
         whole(Path(folder))
