@@ -98,9 +98,8 @@ def test_what_is_said_is_of_what_was_measured(with_run: Path, toydiff: Toydiff) 
     plain = " ".join(toydiff(*words).stdout.split())
     assert "H = -0.134144 nats" in plain and "from t = " not in plain and "ODE, unguided" in plain
     one = toydiff(*words, "--label", "3", "--set", "sampling.start=0.9", "--set", "sampling.prior=unit").stdout
-    assert (
-        "nats" not in one.splitlines()[1] and "from t = 0.9, prior N(0, I)" in one
-    )  # that entropy is of all classes together
+    assert "nats" not in one.splitlines()[1]  # that entropy is of all classes together
+    assert "from t = 0.9, prior N(0, I)" in one
     assert "entropy" not in json.loads(toydiff(*words, "--label", "3", "--json").stdout)
 
 
