@@ -3,7 +3,8 @@
     python benchmarks/commands.py [--soak] > benchmarks/commands.md
 
 Each command runs in a process of its own. Seconds depend on what else the machine does: beside them stands the median
-ratio to a bare `import torch`, taken in turns with it. Memory is the largest resident set, as the system counts it. With --soak, 20,000 steps follow, and what they held in memory on the way.
+ratio to a bare `import torch`, taken in turns with it. Memory is the largest resident set, as the system counts it.
+With --soak, 20,000 steps follow, and what they held in memory on the way.
 """
 
 from __future__ import annotations
