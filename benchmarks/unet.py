@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from toydiff.cli.configure import configuration_layers
+from toydiff.cli.heap import keep_freed_memory
 from toydiff.config import Run
 from toydiff.denoiser import Denoiser
 from toydiff.layers import Layer, resolve

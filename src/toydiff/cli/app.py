@@ -12,6 +12,7 @@ import typer
 from toydiff.cli import data
 from toydiff.cli.animate import animate
 from toydiff.cli.evaluate import evaluate
+from toydiff.cli.heap import keep_freed_memory
 from toydiff.cli.inspect import inspect
 from toydiff.cli.resume import resume
 from toydiff.cli.sample import sample
@@ -59,6 +60,7 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         else:
             stream.reconfigure(errors="backslashreplace")  # a terminal without Greek letters is no reason to fail
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, leave)  # or it would kill without tidying up
     arguments = ["--resume" if word == "--resume=auto" else word for word in sys.argv[1:]]
     for k in range(len(arguments) - 1, 0, -1):

@@ -79,21 +79,25 @@ class OrthogonalMomentum(torch.optim.Optimizer):
         alike: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
         for p in matrices:
             alike[len(p), p[0].numel()].append(p)
-        lr, beta, refused = group["lr"], group["momentum"], self._refused
+        lr, beta, decay, refused = group["lr"], group["momentum"], group["weight_decay"], self._refused
+        went = 1.0 if refused is None else (refused <= 0).float()
         for (rows, columns), stack in alike.items():
             for p in stack:
                 if not self.state[p]:
                     self.state[p] = {"momentum": torch.zeros_like(p)}
             g = [p.grad for p in stack if p.grad is not None]
+            if refused is not None and (not refused.is_cpu or refused > 0):  # 0 · NaN is NaN; a CPU may look first
+                g = [torch.where(refused > 0, 0, each) for each in g]
             kept = [self.state[p]["momentum"] for p in stack]
-            m = torch._foreach_lerp(g, kept, beta)
-            ahead = torch._foreach_lerp(g, m, beta)
+            for momentum, gradient in zip(kept, g, strict=True):
+                momentum.lerp_(gradient, (1 - beta) * went)
+            ahead = torch._foreach_lerp(g, kept, beta)
             length = lr * group["rms"] * max(rows, columns) ** 0.5
-            steps = orthogonal(torch.stack([*map(as_matrix, ahead)]))
-            for p, momentum, new, step in zip(stack, kept, m, steps, strict=True):
-                moved = torch.add((1 - lr * group["weight_decay"]) * p, like(step, p), alpha=-length)
-                momentum.copy_(new if refused is None else torch.where(refused > 0, momentum, new))
-                p.copy_(moved if refused is None else torch.where(refused > 0, p, moved))
+            steps = orthogonal(torch.stack([*map(as_matrix, ahead)])).mul_(length * went)
+            for p, step in zip(stack, steps, strict=True):
+                if decay:
+                    p.mul_(1 - lr * decay * went)
+                p.sub_(like(step, p))
 
     def _adam_step(self, rest: list[Tensor], group: dict[str, Any]) -> None:
         """Move what is no matrix as AdamW does."""
