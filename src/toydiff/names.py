@@ -56,6 +56,11 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in pretrained_dir().glob("*.pt"))
 
 
+def shipped_names() -> list[str]:
+    """Return every name that a NAME may be without a run of one's own."""
+    return sorted({*preset_names(), *pretrained_names()})
+
+
 def preset_path(name: str) -> Path:
     """Return the file of a preset; ConfigurationError if there is none of that name."""
     if name not in (known := preset_names()):
@@ -118,7 +123,7 @@ def find(name: str, runs: Path, *, latest: bool = False) -> Found:
         raise ToydiffError(f"the folder {shown(name)} holds no checkpoint", "Give a run folder, or a .pt file.")
     if os.sep in name or name.endswith((".pt", ".safetensors", ".toml", ".png")):
         raise ToydiffError(f"{shown(name)} is not there", "Check the path, or train first: toydiff train swissroll")
-    known = sorted({*preset_names(), *pretrained_names()}) + [run.name for run in run_folders(runs)]
+    known = shipped_names() + [run.name for run in run_folders(runs)]
     raise ConfigurationError(f"`{shown(name)}` is neither a path, a run nor a preset", did_you_mean(name, known))
 
 

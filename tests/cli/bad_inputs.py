@@ -212,6 +212,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {  # from the bytes of a good check
     "unknown.toml": lambda good: b"[training]\nstepz = 3\n[data]\nkind = 'moon'\n",
     "hostile.toml": lambda good: b'[training]\n"\\u001b[31m[red]" = 1\n',
     "pretrained/moons.pt": lambda good: good,
+    "pretrained/moons-guide.pt": lambda good: good,
     "schedule.toml": lambda good: b"schedule = 3\n",
     **{name: (lambda good, content=content: content) for name, content in bad_data.FILES.items()},
 }
@@ -473,6 +474,7 @@ NAMES = [
     Row("sample 'a\0b'", "", 2, r"`a\x00b` is neither"),
     Row("inspect", "", 2, "which one?"),
     Row("inspect sampler", "", 2, "`sampler` is neither | Did you mean `samplers`?"),
+    Row("inspect moons-gide", "pretrained/moons-guide.pt", 2, "`moons-gide` is neither | Did you mean `moons-guide`?"),
     Row("inspect moons --schedule --model", "", 2, "--schedule and --model each do one thing with one model | one of"),
     Row("inspect samplers --model", "", 2, "--model does one thing with one model, and `samplers` is a list"),
     Row("inspect samplers --schedule", "", 2, "--schedule does one thing with one model, and `samplers` is a list"),

@@ -23,7 +23,7 @@ from toydiff.cli.sample import choose_output
 from toydiff.cli.talk import Talk
 from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
 from toydiff.files import check_writable, refuse_existing, shown
-from toydiff.names import Found, data_source, find, preset_names, run_folders, runs_dir
+from toydiff.names import Found, data_source, find, preset_names, run_folders, runs_dir, shipped_names
 
 if TYPE_CHECKING:
     pass
@@ -214,7 +214,7 @@ def found_or_preset(wanted: str, where: Path) -> tuple[Found | None, str]:
         if preset in preset_names():
             return None, preset  # its configuration is all there is
         if isinstance(error, ConfigurationError) and ":" not in wanted:
-            known = [*NOUNS, *preset_names(), *(run.name for run in run_folders(where))]
+            known = [*NOUNS, *shipped_names(), *(run.name for run in run_folders(where))]
             raise ConfigurationError(error.message, did_you_mean(wanted, known)) from error
         raise
 

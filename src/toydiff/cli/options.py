@@ -16,7 +16,7 @@ from toydiff.cli.memory import ran_out
 from toydiff.cli.talk import report
 from toydiff.errors import ConfigurationError, Elsewhere, ToydiffError
 from toydiff.files import shown
-from toydiff.names import DATA_KINDS, FILE_KINDS, preset_names, pretrained_names, run_folders, runs_dir
+from toydiff.names import DATA_KINDS, FILE_KINDS, preset_names, run_folders, runs_dir, shipped_names
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -66,7 +66,7 @@ def complete_preset(incomplete: str) -> list[str]:
 
 def complete_name(incomplete: str) -> list[str]:
     """Complete the name of a run, a preset or a pretrained checkpoint."""
-    names = [*(run.name for run in run_folders(runs_dir())), *sorted({*preset_names(), *pretrained_names()})]
+    names = [*(run.name for run in run_folders(runs_dir())), *shipped_names()]
     return [name for name in names if name.startswith(incomplete)]
 
 
