@@ -88,6 +88,15 @@ def test_moments_of_another_network_are_refused_before_anything_is_written(run: 
         assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_missing_moments_are_not_taken_for_zeros(run: Path, toydiff: Toydiff) -> None:
+    content = checkpoints.load(run / "latest.prev.pt")
+    for kept in ({**content.optimizer, "state": {}}, {}):
+        checkpoints.save(run / "latest.pt", header=content.header, model=content.model, ema=content.ema, optimizer=kept)
+        before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        assert "the optimizer's state is missing" in toydiff("resume", "tiny", "-q", code=1).stderr
+        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
 def test_a_newer_file_is_not_taken_for_a_damaged_one(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = (run / "latest.prev.pt").read_bytes()
     (run / "latest.pt").write_bytes(good)

@@ -117,10 +117,11 @@ def check_moments(spec: AnyOptimizer, state: dict[str, Any], parameters: list[nn
         )
 
     kept = state.get("state")
+    back = "Go back to an earlier checkpoint of that run."
+    if not kept:  # every saved step has been one of the optimizer's
+        raise ToydiffError("the optimizer's state is missing: training cannot go on as if it had never stopped", back)
     if not isinstance(kept, dict) or not all(fits(k, moments) for k, moments in kept.items()):
-        raise ToydiffError(
-            "the optimizer's state does not fit the network", "Go back to an earlier checkpoint of that run."
-        )
+        raise ToydiffError("the optimizer's state does not fit the network", back)
 
 
 class _Rate(Spec):
