@@ -22,6 +22,7 @@ import torch
 from presets import machine, meaning, read
 
 from toydiff.cli.configure import configuration_layers
+from toydiff.cli.heap import keep_freed_memory
 from toydiff.config import Run
 from toydiff.denoiser import Denoiser
 from toydiff.files import write_text
@@ -48,8 +49,10 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "as it was first: folded, one block of 48, 96, 192, N(0.5, 1.4²), AdamW": (
         *FIRST, "network.group=4", LOG_NORMAL.format(mean=0.5, std=1.4), ADAMW.format(lr="1.5e-3"),
     ),
-    "attention on 16 × 16, too": ("network.attention=[1,2,3]",),
-    "no attention": ("network.attention=[]",),
+    "attention on 8 × 8 and 4 × 4": ("network.attention=[2,3]",),
+    "down to 4 × 4 instead of 2 × 2": ("network.multipliers=[1,2,4,8]",),
+    "down to 4 × 4, with 160 channels there": ("network.multipliers=[1,2,4,10]",),
+    "down to 4 × 4, attention there and on 8 × 8": ("network.multipliers=[1,2,4,8]", "network.attention=[2,3]"),
     "norms over groups of four channels": ("network.group=4",),
     "AdamW, lr 0.002": (ADAMW.format(lr="2e-3"),),
     "Muon, updates of RMS 0.2 lr": ("training.optimizer.rms=0.2",),
@@ -126,6 +129,7 @@ def main() -> None:
     if sys.argv[1:2] != ["--measure"]:
         print(table(read(MEASURED)), end="")
         return
+    keep_freed_memory()
     torch.set_num_threads(1)
     for recipe in sys.argv[2:] or RECIPES:
         if recipe not in RECIPES:

@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
 from typing import cast
 
@@ -109,11 +110,13 @@ def macs(run: Run) -> int:
 def speed(run: Run, steps: int, denoiser: Denoiser | None = None) -> float:
     """Return the training images a second of `fit` itself: data, noise, update and average; the median of three."""
     rates, path = [], fit(denoiser or run.build(), run.data, run.training)
-    next(path)
+    last = next(path)
     for _ in range(3):
+        float(last.loss)  # a GPU is waited for
         began = time.perf_counter()
         for _ in range(steps):
-            next(path)
+            last = next(path)
+        float(last.loss)
         rates.append(steps * run.training.batch_size / (time.perf_counter() - began))
     return sorted(rates)[1]
 
@@ -214,6 +217,26 @@ def freed_memory() -> None:
         print(f"\nMedian ratio in {name}, taken in turns: {statistics.median(a / b for (a, _), (b, _) in pairs):.2f}.")
 
 
+def on_a_gpu(device: str) -> None:
+    """Measure training steps of shapes32 on a GPU: precision, layout, torch.compile, batch."""
+    print("\n## On a CUDA GPU\n\nTraining steps of shapes32; the seconds to a validity stay open here, too.\n")
+    print("| layout | precision | torch.compile | batch | images/s | peak memory, GiB |\n|---|---|---|---|---|---|")
+    if not torch.cuda.is_available():
+        print("| – | – | – | – | not measured: there was no CUDA GPU | – |")
+        return
+    for layout in (torch.channels_last, torch.contiguous_format):
+        for precision, compiled, batch in product(PRECISIONS, (False, True), (64, 512)):
+            values = [("training.compile", compiled), ("training.batch_size", batch), ("training.precision", precision)]
+            run = resolve([*configuration_layers("shapes32", None, [], {}), Layer("benchmark", values)]).run
+            torch.cuda.reset_peak_memory_stats()
+            denoiser = run.build(device)
+            denoiser.network.to(memory_format=layout)  # type: ignore[call-overload]
+            rate = speed(run, 50, denoiser)
+            peak = torch.cuda.max_memory_allocated() / 2**30
+            cells = [str(layout).removeprefix("torch."), precision, "yes" if compiled else "no", str(batch)]
+            print(f"| {' | '.join(cells)} | {rate:,.0f} | {peak:.2f} |", flush=True)
+
+
 def main() -> None:
     """Print the tables."""
     keep_freed_memory()
@@ -226,6 +249,7 @@ def main() -> None:
     presets()
     beside_diffusers()
     freed_memory()
+    on_a_gpu("cuda")
 
 
 if __name__ == "__main__":
