@@ -172,8 +172,8 @@ def ranks(step: np.ndarray, reduced: list[float]) -> None:
         f"The preset shapes32 ({parameters / 1e6:.2f} M parameters, batches of {batch}), one thread a rank: the step "
         "above for batch / ranks images, and an all-reduce of the gradients that does not overlap it. A ring of n "
         "ranks sends 2 (n − 1) / n times the gradients in 2 (n − 1) messages, scaled from the table of two. One rank "
-        f"was measured as well: {measured:.3f} s. The preset has three levels, attention and folded pixels, and the "
-        "fitted networks have not."
+        f"was measured as well: {measured:.3f} s. The preset has {len(run.network.multipliers)} levels, the fitted "
+        "networks two."
     )
     rows, alone = [], float(step @ (1, batch * macs, batch * numbers))
     for n in (1, 2, 4, 8, 16):

@@ -1,8 +1,8 @@
-"""What the U-Net is made of, on this CPU: norms, attention, and training steps of the image presets.
+"""What the U-Net is made of: norms, attention, and training steps of the image presets; on this CPU, and on a GPU.
 
     python benchmarks/unet.py > benchmarks/unet.md
 
-Every number is the best of several runs in one process; ways of doing one thing are compared in turn.
+Milliseconds are the best of several runs, images/s medians; ways of doing one thing are compared in turn.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ def beside_diffusers() -> None:
     print(f"\nMedian ratio, taken in turns: {', '.join(ratios)}.")
 
 
-def trained(kept: bool, precision: str) -> tuple[float, float]:
-    """Return the images/s and the page faults a step of shapes32 in this process, new and used for nothing else."""
+def trained(kept: bool, precision: str) -> tuple[float, float, float]:
+    """Return images/s, page faults a step and peak MB of shapes32 in this process, new and used for nothing else."""
     if kept:
         keep_freed_memory()
     run = configuration("shapes32", precision)
@@ -196,30 +196,36 @@ def trained(kept: bool, precision: str) -> tuple[float, float]:
         next(path)
     seconds = time.perf_counter() - began
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    return 20 * run.training.batch_size / seconds, faults / 20
+    return (
+        20 * run.training.batch_size / seconds,
+        faults / 20,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
 
 
 def freed_memory() -> None:
     """Compare malloc as it is with `keep_freed_memory`, each in new processes, in turns."""
     print("\n## Freed memory\n\nTraining steps of shapes32: malloc as it comes, and as toydiff sets it.\n")
-    print("| freed memory | precision | images/s | page faults a step |\n|---|---|---|---|")
+    print("| freed memory | precision | images/s | page faults a step | peak MB |\n|---|---|---|---|---|")
     turns = [(kept, name) for name in PRECISIONS for kept in (False, True)]
-    found: dict[tuple[bool, str], list[tuple[float, float]]] = {turn: [] for turn in turns}
+    found: dict[tuple[bool, str], list[tuple[float, float, float]]] = {turn: [] for turn in turns}
     for _ in range(5):
         for turn in turns:
             with get_context("spawn").Pool(1) as pool:
                 found[turn].append(pool.apply(trained, turn))
     for (kept, name), measured in found.items():
-        rate, faults = map(statistics.median, zip(*measured, strict=True))
-        print(f"| {'kept' if kept else 'given back'} | {name} | {rate:.0f} | {faults:,.0f} |", flush=True)
+        rate, faults, peak = map(statistics.median, zip(*measured, strict=True))
+        print(f"| {'kept' if kept else 'given back'} | {name} | {rate:.0f} | {faults:,.0f} | {peak:.0f} |", flush=True)
     for name in PRECISIONS:
         pairs = zip(found[True, name], found[False, name], strict=True)
-        print(f"\nMedian ratio in {name}, taken in turns: {statistics.median(a / b for (a, _), (b, _) in pairs):.2f}.")
+        print(f"\nMedian ratio in {name}, taken in turns: {statistics.median(a[0] / b[0] for a, b in pairs):.2f}.")
 
 
 def on_a_gpu(device: str) -> None:
     """Measure training steps of shapes32 on a GPU: precision, layout, torch.compile, batch."""
     print("\n## On a CUDA GPU\n\nTraining steps of shapes32; the seconds to a validity stay open here, too.\n")
+    if torch.cuda.is_available():
+        print(f"{torch.cuda.get_device_name()}.\n")
     print("| layout | precision | torch.compile | batch | images/s | peak memory, GiB |\n|---|---|---|---|---|---|")
     if not torch.cuda.is_available():
         print("| – | – | – | – | not measured: there was no CUDA GPU | – |")
@@ -228,6 +234,7 @@ def on_a_gpu(device: str) -> None:
         for precision, compiled, batch in product(PRECISIONS, (False, True), (64, 512)):
             values = [("training.compile", compiled), ("training.batch_size", batch), ("training.precision", precision)]
             run = resolve([*configuration_layers("shapes32", None, [], {}), Layer("benchmark", values)]).run
+            torch._dynamo.reset()  # or the next batch size would get a graph of symbols
             torch.cuda.reset_peak_memory_stats()
             denoiser = run.build(device)
             denoiser.network.to(memory_format=layout)  # type: ignore[call-overload]

@@ -124,7 +124,10 @@ def test_matrices_of_one_shape_do_not_mix() -> None:
         torch.testing.assert_close(p, q, rtol=0, atol=1e-7)
 
 
-def test_a_refused_step_leaves_no_trace_on_matrices() -> None:
+@pytest.mark.parametrize("looks", [True, False], ids=["a CPU looks", "a GPU selects"])
+def test_a_refused_step_leaves_no_trace_on_matrices(looks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "is_cpu", looks)
+
     def after(bad: list[bool]) -> tuple[nn.Sequential, torch.optim.Optimizer]:
         model, k = network(), 0
         optimizer = Muon(weight_decay=0.1).build(model.parameters())

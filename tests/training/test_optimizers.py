@@ -145,6 +145,6 @@ def test_moments_of_another_shape_are_refused() -> None:
         }
         with pytest.raises(ToydiffError, match="does not fit the network"):
             restore(AdamW(), AdamW().build(network.parameters()), odd)
-    for nothing in ({}, {"state": None}, {"state": {}}, {"state": [1]}):
+    for nothing in ({}, {"state": None}, {"state": {}}, {"state": [1]}, {"state": torch.zeros(2)}):
         with pytest.raises(ToydiffError, match=r"does not fit the network|is missing"):
             restore(AdamW(), AdamW().build(network.parameters()), nothing)

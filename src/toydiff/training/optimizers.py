@@ -105,7 +105,10 @@ def restore(spec: AnyOptimizer, optimizer: torch.optim.Optimizer, state: dict[st
 
 
 def check_moments(spec: AnyOptimizer, state: dict[str, Any], parameters: list[nn.Parameter]) -> None:
-    """Raise ToydiffError unless `state` holds what the optimizer keeps for parameters like these."""
+    """Raise ToydiffError unless `state` holds what the optimizer keeps for parameters like these.
+
+    A parameter that has never had a gradient has no moments.
+    """
 
     def fits(k: Any, moments: Any) -> bool:
         if type(k) is not int or not 0 <= k < len(parameters) or not isinstance(moments, dict):
@@ -118,7 +121,7 @@ def check_moments(spec: AnyOptimizer, state: dict[str, Any], parameters: list[nn
 
     kept = state.get("state")
     back = "Go back to an earlier checkpoint of that run."
-    if not kept:  # every saved step has been one of the optimizer's
+    if kept is None or kept == {}:  # every saved step has been one of the optimizer's
         raise ToydiffError("the optimizer's state is missing: training cannot go on as if it had never stopped", back)
     if not isinstance(kept, dict) or not all(fits(k, moments) for k, moments in kept.items()):
         raise ToydiffError("the optimizer's state does not fit the network", back)
