@@ -69,7 +69,7 @@ def make(name: str, run: Path | None, n: int, how: str | None) -> dict[str, Any]
         timing = timing[: next((k for k, row in enumerate(timing) if row["step"] > step), None)]
         return {
             "preset": name,
-            "how": how or f"`toydiff train --preset {preset}`" + f", its {file}" * (file != "best.pt"),
+            "how": (how or f"`toydiff train --preset {preset}`") + f", its {file}" * (file != "best.pt"),
             "steps": step,
             "seconds": round(trained(timing), 1),
             "threads": json.loads((run / "env.json").read_text(encoding="utf-8")).get("threads"),
