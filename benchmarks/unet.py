@@ -48,7 +48,7 @@ def best(work: Callable[[], object], runs: int = 5, each: int = 3) -> float:
 
 def norms() -> None:
     """Compare norms, forward and backward, as the U-Net meets them: channels last."""
-    print("## Norms: forward and backward, ms for 128 images\n")
+    print("\n## Norms: forward and backward, ms for 128 images\n")
     print("Groups of 4 channels and of 16, as the kernel takes them and by way of float32.\n")
     print("| channels × pixels | precision | 4 | 4, by float32 | 16 | 16, by float32 | layer norm over channels |")
     print("|---|---|---|---|---|---|---|")
@@ -205,7 +205,7 @@ def trained(kept: bool, precision: str) -> tuple[float, float, float]:
 
 def freed_memory() -> None:
     """Compare malloc as it is with `keep_freed_memory`, each in new processes, in turns."""
-    print("\n## Freed memory\n\nTraining steps of shapes32: malloc as it comes, and as toydiff sets it.\n")
+    print("## Freed memory\n\nTraining steps of shapes32: malloc as it comes, and as toydiff sets it.\n")
     print("| freed memory | precision | images/s | page faults a step | peak MB |\n|---|---|---|---|---|")
     turns = [(kept, name) for name in PRECISIONS for kept in (False, True)]
     found: dict[tuple[bool, str], list[tuple[float, float, float]]] = {turn: [] for turn in turns}
@@ -251,11 +251,11 @@ def main() -> None:
     machine = f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores"
     how = f"{torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads, torch {torch.__version__}"
     print(f"By `python benchmarks/unet.py` on {machine} ({how}.\n")
+    freed_memory()  # while this process is small: a new one counts its parent's peak as its own
     norms()
     attention()
     presets()
     beside_diffusers()
-    freed_memory()
     on_a_gpu("cuda")
 
 
