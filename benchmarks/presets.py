@@ -76,7 +76,7 @@ def about(preset: str) -> str:
 
 def meaning(run: Run) -> str:
     """Return a digest of what a configuration computes: measurements of another one do not count."""
-    kept = run.model_dump(mode="json", exclude={"record": True, "data": {"path"}})
+    kept = run.model_dump(mode="json", exclude={"record": True, "data": {"path": True, "known": {"settings"}}})
     return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
