@@ -1,6 +1,7 @@
 """How many samples of a run are pictures the generator of shapes could have drawn: by training time, and by sampler.
 
     python benchmarks/validity.py checkpoints/shapes32-long --speed 490 > benchmarks/validity.md
+    python benchmarks/validity.py checkpoints/shapes32-long --also checkpoints/shapes32-short
     python benchmarks/validity.py checkpoints/shapes32-long --guide checkpoints/pretrained/shapes32-guide.pt
     python benchmarks/validity.py checkpoints/shapes32-long --picture invalid.png
 
@@ -180,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("-n", type=int, default=256)
+    parser.add_argument("--also", type=Path, help="a shorter run, whose training is looked at as well")
     parser.add_argument("--speed", type=float, help="images/s that minutes are counted with")
     parser.add_argument("--picture", type=Path, help="write the last checkpoint's invalid samples here, and stop")
     parser.add_argument(
@@ -198,6 +200,9 @@ def main() -> None:
     print(f"{asked.n} samples a row; the standard error of a share p is {error}.\n")
     clock = f" Minutes are those of the steps at {asked.speed:g} images/s." if asked.speed else ""
     print(f"## By training time\n\nAs the run samples by itself.{clock}\n\n{time_table}\n")
+    if asked.also:
+        shorter, last, *_ = by_time(asked.also, asked.n, asked.speed)
+        print(f"A run of {last.config.total_steps:,} steps, over which the rate falls as far:\n\n{shorter}\n")
     print(f"## What is wrong with the rest\n\n{by_failure(x, found)}\n")
     print(
         "## Where it goes wrong\n\nReal pictures noised to a level, and denoised from there in 20 equal steps of t.\n"
