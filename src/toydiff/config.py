@@ -29,6 +29,10 @@ class Model(Spec):
     """Shift and scale the data to mean 0 and RMS 1 by the data set's known constants."""
     normalize_input: bool = True
     """Divide x_t by √(alpha² σ_d² + sigma²) before the network sees it; some sources fed it raw."""
+    bounded: bool = False
+    """Bend the target x0 into the range of the data by a tanh: an average of pictures is nowhere whiter than white."""
+    self_condition: bool = False
+    """Give the network its own last estimate of x_0 beside x_t, and none in half of the training (Chen et al. 2023)."""
 
 
 class Sampling(Spec):
@@ -101,6 +105,18 @@ class Run(Spec):
                 f"network: a `unet` takes images (C, H, W), and a sample of `{self.data.kind}` is of shape "
                 f"{self.data.shape}; take the network `mlp`"
             )
+        if self.model.bounded and self.model.target != "x0":
+            problems.append(
+                f"model.bounded: only x_0 has the range of the data, not `{self.model.target}`; take model.target=x0, "
+                "or model.bounded=false"
+            )
+        if self.model.bounded and self.data.domain is None:
+            problems.append(f"model.bounded: the data `{self.data.kind}` may lie anywhere; images have a range")
+        if self.model.self_condition and not isinstance(self.network, UNet):
+            problems.append(
+                f"model.self_condition: the network `{self.network.kind}` takes no guess of x_0; images and the "
+                "network `unet` do"
+            )
         if self.model.conditional and not self.data.label_names:
             problems.append(f"model.conditional: the data set `{self.data.kind}` has no labels")
         if problem := self.cannot_sample(self.sampling.sampler):
@@ -168,6 +184,11 @@ class Run(Spec):
         """Samples a picture shows."""
         return self.sampling.n or (64 if self.data.pictorial else 2000)
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the network sees of a sample: its shape, with twice the channels where a guess of x_0 is beside x_t."""
+        return (2 * self.data.shape[0], *self.data.shape[1:]) if self.model.self_condition else self.data.shape
+
     def levels(self, start: float | None = None) -> list[Level]:
         """Return the sampling grid, from the time `start` if given."""
         begin = self.sampling.start if start is None else start
@@ -178,7 +199,9 @@ class Run(Spec):
         where = "meta" if device == "meta" else "cpu"  # drawn on the CPU: the same weights on every device
         with torch.random.fork_rng(devices=[]), torch.device(where):
             torch.manual_seed(streams.generator(self.seed, "weights").initial_seed())
-            network = self.network.build(self.data.shape, len(self.data.label_names) if self.model.conditional else 0)
+            guess = {"guess": True} if self.model.self_condition else {}
+            classes = len(self.data.label_names) if self.model.conditional else 0
+            network = self.network.build(self.data.shape, classes, **guess)
         denoiser = Denoiser(
             network,
             target=self.model.target,
@@ -187,5 +210,7 @@ class Run(Spec):
             normalize_input=self.model.normalize_input,
             shift=self.data.shift if self.model.standardize else torch.zeros(self.data.shape),
             scale=self.data.scale if self.model.standardize else 1.0,
+            self_condition=self.model.self_condition,
+            bounds=self.data.domain if self.model.bounded else None,
         )
         return denoiser.to(device)

@@ -19,6 +19,23 @@ EVERYWHERE: Interval = (0.0, math.inf)
 """All noise levels, in sigma/alpha."""
 
 
+class SelfConditioned:
+    """x̂_0 = D(x_t, x̂_0 of the evaluation before): a denoiser that is given its own last estimate (Chen et al. 2023).
+
+    One for each trajectory, because it remembers; what it knows of a label is apart from what it knows of none.
+    `denoiser(x, level, label, guess)` takes guess None for the first time.
+    """
+
+    def __init__(self, denoiser: Callable[..., Tensor]) -> None:
+        self.denoiser = denoiser
+        self.last: dict[bool, Tensor] = {}
+
+    def __call__(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
+        labelled = label is not None
+        self.last[labelled] = self.denoiser(x, level, label, self.last.get(labelled))
+        return self.last[labelled]
+
+
 @dataclass(frozen=True)
 class Guided:
     """Classifier-free guidance: x̂_0 = D(x_t | none) + scale · (D(x_t | label) − D(x_t | none)) (Ho & Salimans 2022).

@@ -361,6 +361,8 @@ CONFIGURATION = [
         "| 30 steps on a schedule that has 10",
     ),
     Row("train moons --set model.target=score", "", 2, "model.target: `score` cannot be learned where alpha(1) = 0"),
+    Row("train moons --set model.self_condition=true", "", 2, "the network `mlp` takes no guess of x_0 | `unet`"),
+    Row("train moons --set model.bounded=true", "", 2, "not `flow`; take model.target=x0 | may lie anywhere"),
     Row("train moons --set training.density.kind=discrete", "", 2, "draws a schedule's knots | schedule.T | `uniform`"),
     Row("train moons --set schedule.kind=linear --set schedule.T=0", "", 2, "schedule.T = 0"),
     Row(

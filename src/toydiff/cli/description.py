@@ -19,12 +19,12 @@ def describe(run: Run) -> dict[str, Any]:
     from toydiff.networks.cost import parts, reach
 
     network = run.build("meta").network
-    layers, seen = parts(network, run.data.shape), reach(network, run.data.shape)
+    layers, seen = parts(network, run.input_shape), reach(network, run.input_shape)
     return {
         "config": run.model_dump(mode="json"),
         "network": {
             "kind": run.network.kind,
-            "input": list(run.data.shape),
+            "input": list(run.input_shape),
             "layers": [layer._asdict() for layer in layers],
             "parameters": sum(layer.parameters for layer in layers),
             "macs": sum(layer.macs for layer in layers),

@@ -40,6 +40,8 @@ def draw_losses(found: Found, paper: Paper, talk: Talk) -> None:
     label = batch.label if loaded.conditional else None
     if loaded.exact is None:
         talk.note("no exact denoiser is known for its data and noise: the best linear one is the yardstick")
+    if loaded.self_conditioned:
+        talk.note("the network is asked without a guess of x_0, which it has when it samples")
     with enough_memory(lambda: too_many(loaded, len(x0))), progress(talk) as on_progress:
         on_progress("denoising held-out data")
         losses = level_losses(loaded.denoiser, levels_of(run), x0, eps, label, loaded.exact, run.sigma_data)

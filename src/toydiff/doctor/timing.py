@@ -91,7 +91,7 @@ def _timed(run: Run, batch_size: int, seconds: float) -> dict[str, float]:
     def loss(batch: TrainingBatch) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=training.bfloat16(device)):
             x0 = denoiser.to_model(batch.x0)
-            return denoiser.loss(x0, batch.level, batch.eps, batch.label, training.weight).mean()
+            return denoiser.loss(x0, batch.level, batch.eps, batch.label, training.weight, batch.guessed).mean()
 
     began, done, first = time.perf_counter(), 0, 0
     block: list[float] = []

@@ -63,18 +63,23 @@ class UNet(Spec):
                 )
         return self
 
-    def build(self, shape: tuple[int, ...], classes: int = 0) -> UNetNetwork:
-        """Return the network for images of `shape` (C, H, W), conditional if `classes` > 0."""
-        return UNetNetwork(self, shape, classes)
+    def build(self, shape: tuple[int, ...], classes: int = 0, guess: bool = False) -> UNetNetwork:
+        """Return the network for images of `shape` (C, H, W), conditional if `classes` > 0.
+
+        With `guess` it takes 2 C channels: x_t and a guess of x_0.
+        """
+        return UNetNetwork(self, shape, classes, guess)
 
 
 class UNetNetwork(nn.Module):
     """`network(x, level, label) → like x` for x (B, C, H, W); label (B,) in 0 … classes − 1, `classes` meaning none.
 
+    With `guess`, x is (B, 2 C, H, W) and the answer like its first half.
+
     Sizes that the strides do not divide are padded with zeros, half on each side, and cut again.
     """
 
-    def __init__(self, spec: UNet, shape: tuple[int, ...], classes: int) -> None:
+    def __init__(self, spec: UNet, shape: tuple[int, ...], classes: int, guess: bool = False) -> None:
         super().__init__()
         widths = [spec.channels * multiplier for multiplier in spec.multipliers]
         features = 4 * spec.channels
@@ -85,7 +90,7 @@ class UNetNetwork(nn.Module):
             nn.Linear(spec.embedding.features, features), nn.SiLU(), nn.Linear(features, features)
         )
         self.label_embedding = nn.Embedding(classes + 1, features) if classes else None
-        self.first = nn.Conv2d(pixels, widths[0], 3, padding=1)
+        self.first = nn.Conv2d(pixels * (1 + guess), widths[0], 3, padding=1)
 
         self.down, self.up, skips, width = nn.ModuleList(), nn.ModuleList(), [], widths[0]
         for k, w in enumerate(widths):

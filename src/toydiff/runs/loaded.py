@@ -17,10 +17,11 @@ from toydiff.denoiser import Denoise, Denoiser, input_scale
 from toydiff.editing import Edit
 from toydiff.errors import ConfigurationError, SamplingDiverged, ToydiffError
 from toydiff.files import shown
-from toydiff.guidance import EVERYWHERE, Autoguided, Clipped, Guided, Interval, Units, check_guide
+from toydiff.guidance import EVERYWHERE, Clipped, Interval, Units, check_guide
 from toydiff.likelihood import log_prob
 from toydiff.names import Found
 from toydiff.oracle import ExactDenoiser
+from toydiff.runs.asking import asking, guided
 from toydiff.samplers import Frame, Sampler
 from toydiff.schedules import Level, Schedule
 from toydiff.training import streams
@@ -64,6 +65,11 @@ class Loaded:
         """Whether the denoiser takes a label: an exact one always does, where its data have labels."""
         trained = isinstance(self.denoiser, Denoiser)
         return self.config.model.conditional if trained else bool(self.data.label_names)
+
+    @property
+    def self_conditioned(self) -> bool:
+        """Whether the denoiser takes a guess of x_0: its estimate of the step before."""
+        return isinstance(self.denoiser, Denoiser) and self.denoiser.self_condition
 
     @cached_property
     def exact(self) -> ExactDenoiser | None:
@@ -152,25 +158,25 @@ class Loaded:
         guide: Loaded | None = None,
         clip: Clip = "data",
         asked: list[Level] | None = None,
+        remember: bool = False,
     ) -> Denoise:
         """Return denoise(x, level) in model units with the label bound, guided, then clipped to `clip` (data units).
 
         The guidance is classifier-free, or by the weaker model `guide`; see `guidance.check_guide`. `asked` gets the
         level of every evaluation of a network, of which guidance takes two.
+
+        On the way of one trajectory, `remember` hands a self-conditioned network its estimate of the step before;
+        without it each answer is a function of (x, level) alone, as likelihoods and fields need it.
         """
 
-        def counted(model: Loaded, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
-            if asked is not None:
-                asked.append(level)
-            return model.denoiser(x, level, label)
+        def ask(model: Loaded) -> Callable[..., Tensor]:
+            return asking(model.denoiser, asked, remember=remember and model.self_conditioned)
 
-        denoise: Denoise = partial(counted, self, label=label)
+        weak: Denoise | None = None
         if guide is not None:
             check_guide(self.units, guide.units)
-            weak = partial(counted, guide, label=label if guide.conditional else None)
-            denoise = Autoguided(denoise, weak, guidance, interval)
-        elif label is not None and guidance != 1:
-            denoise = Guided(partial(counted, self), label, guidance, interval)
+            weak = partial(ask(guide), label=label if guide.conditional else None)
+        denoise = guided(ask(self), label, guidance, interval, weak)
         if (bounds := self.clipping(clip)) is not None:
             low, high = ((bound - self.shift) / self.scale for bound in bounds)
             return Clipped(denoise, low, high)
@@ -217,7 +223,7 @@ class Loaded:
         eps = noise()
         x = eps if unit_prior else input_scale(levels[0], self.config.sigma_data) * eps
         asked: list[Level] = []
-        denoise = self.denoise(None if label is None else label.to(device), asked=asked, **options)
+        denoise = self.denoise(None if label is None else label.to(device), asked=asked, remember=True, **options)
         if edit.init is not None:
             x, denoise = edit.begin(x, eps, levels[0], (edit.init - self.shift) / self.scale, denoise)
         yield Frame(levels[0], self.to_data(x), self.to_data(torch.zeros_like(x)))
@@ -300,15 +306,10 @@ class Loaded:
         """
         z, v = ((x - self.shift) / self.scale).to(self.device), None
         if probes is not None:
-            address: dict[str, Any] = {
-                "seed": seed,
-                "step": torch.arange(probes)[:, None],
-                "index": torch.arange(len(x)),
-            }
-            v = (streams.uniform(self.data.shape, stream="probes", **address) > 0.5).to(z) * 2 - 1
-        denoise = self.denoise(
-            None if label is None else label.to(self.device), clip=None
-        )  # smooth, as its ODE must be
+            address: dict[str, Any] = {"step": torch.arange(probes)[:, None], "index": torch.arange(len(x))}
+            v = (streams.uniform(self.data.shape, seed=seed, stream="probes", **address) > 0.5).to(z) * 2 - 1
+        # not clipped: smooth, as its ODE must be
+        denoise = self.denoise(None if label is None else label.to(self.device), clip=None)
         # a run that starts from N(0, I) says with it what it takes noise to be
         sigma_data = 1.0 if self.config.sampling.prior == "unit" else self.config.sigma_data
         log_p = log_prob(denoise, z, self.schedule, steps=steps, probes=v, sigma_data=sigma_data)

@@ -20,18 +20,22 @@ BLOCK_ELEMENTS = 1 << 20
 
 
 class TrainingBatch(NamedTuple):
-    """What a step is made of: x0 (B, …) in data units, eps (B, …), levels (B, 1, …), label (B,) or None."""
+    """What a step is made of: x0 (B, …) in data units, eps (B, …), levels (B, 1, …), label (B,) or None.
+
+    `guessed` (B,) marks who sees a guess of its own in a network that takes one: every other sample. It stays on the
+    CPU, where it is read.
+    """
 
     x0: Tensor
     level: Level
     eps: Tensor
     label: Tensor | None
+    guessed: Tensor
 
     def part(self, rows: slice) -> TrainingBatch:
         """Return some rows of the batch."""
-        return TrainingBatch(
-            self.x0[rows], self.level[rows], self.eps[rows], None if self.label is None else self.label[rows]
-        )
+        label = None if self.label is None else self.label[rows]
+        return TrainingBatch(self.x0[rows], self.level[rows], self.eps[rows], label, self.guessed[rows])
 
 
 class Batches:
@@ -81,7 +85,8 @@ class Batches:
             label = None
         elif label is not None:
             label = torch.where(dropped[k, :size], len(self.data.label_names), label)
-        return TrainingBatch(x0, level[k, :size], self.coupling(x0, eps[k, :size], label), label)
+        eps = self.coupling(x0, eps[k, :size], label)
+        return TrainingBatch(x0, level[k, :size], eps, label, every_other(size))
 
     def _draw_block(self, block: int) -> tuple[Tensor | None, Tensor | None, Level, Tensor, Tensor]:
         """Draw all of a block of steps; blocks begin at fixed steps, so that a resumed run draws the same ones."""
@@ -115,6 +120,11 @@ class Batches:
 
     def _draw_order(self, epoch: int) -> Tensor:
         return torch.randperm(len(self._x0), generator=streams.generator(self.seed, "order", epoch)).to(self.device)
+
+
+def every_other(size: int) -> Tensor:
+    """Return the marks (B,) of samples 0, 2, 4 …: half of a batch sees a guess, half does not (Chen et al. 2023)."""
+    return torch.arange(size) % 2 == 0
 
 
 def steps_per_epoch(n: int | None, batch_size: int) -> int | None:

@@ -112,7 +112,7 @@ class _Loss(nn.Module):
 
     def forward(self, batch: TrainingBatch) -> Tensor:
         x0 = self.denoiser.to_model(batch.x0)
-        losses = self.denoiser.loss(x0, batch.level, batch.eps, batch.label, self.weight)
+        losses = self.denoiser.loss(x0, batch.level, batch.eps, batch.label, self.weight, batch.guessed)
         return losses if self.one is None else losses * self.one
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from toydiff.data.base import Data
 from toydiff.denoiser import Denoiser
 from toydiff.training import streams
+from toydiff.training.batches import every_other
 from toydiff.training.loop import Training
 
 BINS = 10
@@ -46,7 +47,8 @@ class Validator:
             piece = slice(k, k + batch_size)
             label = self.label[piece] if self.label is not None and conditional else None
             x0 = denoiser.to_model(self.x0[piece])
-            losses.append(denoiser.loss(x0, level[piece], eps[piece], label, self.training.weight))
+            guessed = every_other(len(x0))  # as in training
+            losses.append(denoiser.loss(x0, level[piece], eps[piece], label, self.training.weight, guessed))
         return Validation(*self._by_level(torch.cat(losses).double().cpu(), level.log_snr.flatten()))
 
     def _coupled(self, conditional: bool) -> Tensor:
