@@ -62,7 +62,7 @@ class Cost(NamedTuple):
 def work(run: Run) -> tuple[int, int, int]:
     """Return (multiply–accumulates, numbers that pass through the parts) of one sample, and the parameters."""
     network = run.build("meta").network
-    found = parts(network, run.data.shape)
+    found = parts(network, run.input_shape)
     passed = sum(math.prod(part.shape) for part in found)
     return sum(part.macs for part in found), passed, sum(p.numel() for p in network.parameters())
 

@@ -93,17 +93,21 @@ def attention() -> None:
             print(f"| {tokens} | {name} | {times} |", flush=True)
 
 
-def configuration(preset: str, precision: str) -> Run:
+NO_GUESS = "model.self_condition=false"
+PRESETS = (("shapes32", 12), ("shapes32", 12, NO_GUESS), ("shapes32-cond", 12), ("shapes32-ddpm", 1))
+
+
+def configuration(preset: str, precision: str, *sets: str) -> Run:
     """Return the run of a preset in a precision."""
     values = [("training.precision", precision), ("training.epochs", None), ("training.steps", 1000)]
-    return resolve([*configuration_layers(preset, None, [], {}), Layer("benchmark", values)]).run
+    return resolve([*configuration_layers(preset, None, list(sets), {}), Layer("benchmark", values)]).run
 
 
 def macs(run: Run) -> int:
     """Return the multiply–accumulates of one image's way through the network."""
     network = run.build("meta").network
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, *run.data.shape, device="meta"), Flow()(torch.full((1,), 0.5)))
+        network(torch.empty(1, *run.input_shape, device="meta"), Flow()(torch.full((1,), 0.5)))
     return counter.get_total_flops() // 2
 
 
@@ -124,15 +128,16 @@ def speed(run: Run, steps: int, denoiser: Denoiser | None = None) -> float:
 def presets() -> None:
     """Measure training steps of the image presets."""
     print("\n## Training steps of the presets\n")
+    print("A network that takes a guess makes one for every other image: half a forward pass more a step.\n")
     print("| preset | parameters | MACs an image | batch | images/s float32 | images/s bfloat16 |")
     print("|---|---|---|---|---|---|")
-    for preset, steps in (("shapes32", 12), ("shapes32-cond", 12), ("shapes32-ddpm", 1)):
-        runs = {name: configuration(preset, name) for name in PRECISIONS}
+    for preset, steps, *sets in PRESETS:
+        runs = {name: configuration(preset, name, *sets) for name in PRECISIONS}
         run = runs["float32"]
         parameters = sum(p.numel() for p in run.build("meta").parameters())
         rates = " | ".join(f"{speed(each, steps):.0f}" for each in runs.values())
         count = f"{parameters / 1e6:.2f} M | {macs(run) / 1e6:.0f} M | {run.training.batch_size}"
-        print(f"| {preset} | {count} | {rates} |", flush=True)
+        print(f"| {preset}{', without a guess' * bool(sets)} | {count} | {rates} |", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\nPeak memory of this process, all of the above in it: {peak:.1f} GiB.")
 
@@ -156,13 +161,16 @@ class Foreign(torch.nn.Module):
 
 def beside_diffusers() -> None:
     """Compare training steps of shapes32 with the same steps of diffusers' U-Net, in turns; both by `fit`."""
-    print("\n## Beside diffusers\n\nThe same `fit`, data, batch of 64 and optimiser; only the network is another.\n")
+    print("\n## Beside diffusers\n\nThe same `fit`, data, batch of 64 and optimiser; only the network is another.")
+    print("Neither takes a guess.\n")
     print("| network | parameters | MACs an image | images/s float32 | images/s bfloat16 |\n|---|---|---|---|---|")
-    runs = {name: configuration("shapes32", name) for name in PRECISIONS}
+    runs = {name: configuration("shapes32", name, NO_GUESS) for name in PRECISIONS}
     ways: dict[str, dict[str, Denoiser]] = {"shapes32": {}, "diffusers' UNet2DModel": {}}
     for name, run in runs.items():
         ways["shapes32"][name] = run.build()
-        ways["diffusers' UNet2DModel"][name] = Denoiser(Foreign(), target=run.model.target, schedule=run.schedule)
+        ways["diffusers' UNet2DModel"][name] = Denoiser(
+            Foreign(), target=run.model.target, schedule=run.schedule, bounds=run.data.domain
+        )
     rates: dict[tuple[str, str], list[float]] = {(way, name): [] for way in ways for name in runs}
     for _ in range(3):
         for (way, name), found in rates.items():

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from toydiff import checkpoint
 from toydiff.config import Run
 from toydiff.data import Shapes
 from toydiff.denoiser import Denoiser
+from toydiff.errors import ConfigurationError
 from toydiff.guidance import Guided, SelfConditioned
 from toydiff.names import Found
-from toydiff.runs import Loaded
-from toydiff.samplers import DDIM, DDPM, Heun
+from toydiff.runs import Loaded, load
+from toydiff.samplers import DDIM, DDPM, RK45, Heun
 from toydiff.schedules import Flow, Level, noise_levels
-from toydiff.training import Training, fit
+from toydiff.training import Training, fit, streams
 from toydiff.training.batches import Batches, every_other
 from toydiff.training.densities import Laplace
+from toydiff.training.validation import Validator
 
 SMALL = {"kind": "unet", "channels": 4, "multipliers": [1, 2], "blocks": 1, "attention": []}
 
@@ -61,33 +66,67 @@ def batch(run: Run, size: int = 6):
 # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_loss_is_that_of_algorithm_1_a_sample_at_a_time() -> None:
-    run = small()
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_loss_is_that_of_algorithm_1_a_sample_at_a_time(conditional: bool) -> None:
+    run = small(conditional=conditional)
     denoiser, b = awake(run), batch(run)
-    together = denoiser.loss(b.x0, b.level, b.eps, guessed=b.guessed)
+    together = denoiser.loss(b.x0, b.level, b.eps, b.label, guessed=b.guessed)
     for k in range(6):
-        level = b.level[k : k + 1]
+        level, label = b.level[k : k + 1], None if b.label is None else b.label[k : k + 1]
         alpha, sigma = level.alpha.float(), level.sigma.float()
         x_t = alpha * b.x0[k : k + 1] + sigma * b.eps[k : k + 1]
         seen = x_t / (alpha**2 * run.sigma_data**2 + sigma**2).sqrt()
         guess = torch.zeros_like(x_t)
-        if k % 2 == 0:
-            guess = denoiser.network(torch.cat([seen, guess], 1), level, None)
-        estimate = denoiser.network(torch.cat([seen, guess], 1), level, None)
+        if k % 2 == 1:
+            guess = denoiser.network(torch.cat([seen, guess], 1), level, label)
+        estimate = denoiser.network(torch.cat([seen, guess], 1), level, label)
         assert torch.allclose(together[k], (estimate - b.x0[k]).square().mean(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("target", ["eps", "x0", "v", "edm", "flow"])
+def test_training_makes_guesses_and_validation_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of the first step, and of held-out data in pieces of any size, are those with guesses."""
+    run = small()
+    denoiser, b = awake(run), batch(run)
+    loss = {given: denoiser.loss(b.x0, b.level, b.eps, guessed=marks).mean() for given, marks in
+            (("guesses", b.guessed), ("none", None))}  # fmt: skip
+    assert (loss["guesses"] - loss["none"]).abs() > 1e-3
+    training = Training(steps=1, batch_size=6, density=Laplace())
+    first = next(iter(fit(copy.deepcopy(denoiser), run.data, training)))
+    assert torch.allclose(first.loss, loss["guesses"], rtol=1e-5)
+
+    validator = Validator(run.data, training, n=30, seed=0, device=torch.device("cpu"))
+    by_seven, at_once = validator(denoiser, batch_size=7).loss, validator(denoiser).loss
+    assert by_seven == pytest.approx(at_once, rel=1e-5)
+    monkeypatch.setattr(denoiser, "guess", lambda x, *_: torch.zeros_like(x))
+    assert validator(denoiser).loss != pytest.approx(at_once, rel=1e-3)
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_a_part_in_which_nobody_is_guessed(patch: int) -> None:
+    """A network asked about no samples at all might not know their shape."""
+    run = small()
+    run = run.model_copy(update={"network": run.network.model_copy(update={"patch": patch})})
+    *_, last = fit(run.build(), run.data, Training(steps=2, batch_size=3, accumulate=3))
+    assert last.loss.isfinite()
+
+
+def test_one_level_for_all_samples() -> None:
+    run = small()
+    denoiser, b = awake(run), batch(run)
+    one = run.schedule(0.5)
+    several = Level(*(each.expand(6).reshape(6, 1, 1, 1) for each in (one.t, one.alpha, one.sigma)))
+    losses = [denoiser.loss(b.x0, level, b.eps, guessed=b.guessed) for level in (one, several)]
+    assert torch.allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["x0", "v", "edm", "flow"])
 def test_a_guess_is_an_estimate_of_x0_in_every_target(target: str) -> None:
-    run = small(target=target).model_copy(update={"schedule": Flow()}) if target != "eps" else None
-    if run is None:
-        run = Run.model_validate(small().model_dump() | {"schedule": {"kind": "cosine"}, "model": {
-            "target": "eps", "self_condition": True}})  # fmt: skip
+    run = small(target=target)
     denoiser, b = awake(run), batch(run)
     x_t = b.level.alpha.float() * b.x0 + b.level.sigma.float() * b.eps
     guess = denoiser.guess(x_t, b.level, None, b.guessed)
     for k in range(6):
-        expected = denoiser(x_t[k : k + 1], b.level[k : k + 1]) if k % 2 == 0 else torch.zeros(1, *run.data.shape)
+        expected = denoiser(x_t[k : k + 1], b.level[k : k + 1]) if k % 2 == 1 else torch.zeros(1, *run.data.shape)
         assert torch.allclose(guess[k], expected[0], atol=1e-4)
 
 
@@ -114,20 +153,25 @@ def test_no_gradient_flows_through_the_guess_and_all_of_it_through_the_answer(pr
 
 
 def test_half_of_a_batch_has_guesses_however_it_is_split() -> None:
-    b = batch(small(), size=7)
-    assert b.guessed.tolist() == [True, False, True, False, True, False, True]
-    assert b.part(slice(3, 6)).guessed.tolist() == [False, True, False]
+    b = batch(small(), size=7)  # of step 1; the next step turns it round
+    assert b.guessed.tolist() == [False, True, False, True, False, True, False]
+    assert b.part(slice(3, 6)).guessed.tolist() == [True, False, True]
+    assert [every_other(1, step).tolist() for step in (1, 2)] == [[False], [True]]
     assert every_other(0).tolist() == []
 
 
-def test_accumulation_sees_the_same_guesses() -> None:
+def test_accumulation_sees_the_same_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
     """In parts of three, every second of which begins with a sample that has no guess."""
     run, ends = small(), []
     for accumulate in (1, 2):
         training = Training(steps=2, batch_size=6, accumulate=accumulate)
         *_, last = fit(awake(run), run.data, training)
         ends.append(torch.cat([parameter.detach().flatten() for parameter in last.denoiser.parameters()]))
+    monkeypatch.setattr(Denoiser, "guess", lambda self, x, *_: torch.zeros_like(x))
+    *_, without = fit(awake(run), run.data, Training(steps=2, batch_size=6))
+    plain = torch.cat([parameter.detach().flatten() for parameter in without.denoiser.parameters()])
     assert torch.allclose(ends[0], ends[1], atol=2e-5)
+    assert (ends[0] - plain).abs().max() > 1e-4
 
 
 def test_a_network_without_guesses_is_trained_as_before() -> None:
@@ -195,12 +239,61 @@ def test_the_memory_changes_samples_and_nothing_else() -> None:
     assert torch.equal(a, b)
 
 
-def test_a_guided_conditional_model_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def by_hand(model: Loaded, seed: int, label: Tensor | None = None, weak: Loaded | None = None, scale: float = 1.0):
+    """Return DDIM's sample with everybody's last estimate handed on, written out."""
+    levels = model.config.levels()
+    x = levels[0].scale.float() * streams.normal(model.data.shape, stream="sample", step=1, seed=torch.tensor([seed]))
+    guesses: dict[str, Tensor | None] = {"strong": None, "weak": None}
+    for level, next_level in pairwise(levels):
+        guesses["strong"] = x0 = model.denoiser(x, level, label, guesses["strong"])
+        if weak is not None:
+            given = guesses["weak"] if weak.self_conditioned else None
+            guesses["weak"] = weak.denoiser(x, level, label if weak is not model else None, given)
+            x0 = guesses["weak"] + scale * (x0 - guesses["weak"])
+        x0 = x0.clamp(-1, 1)
+        eps = (x - level.alpha * x0) / level.sigma
+        x = (next_level.alpha * x0 + next_level.sigma * eps).float()
+    return x
+
+
+@torch.no_grad()
+def test_sampling_hands_the_last_estimate_on() -> None:
+    run = small()
+    model = loaded(run, awake(run))
+    assert torch.allclose(model.sample(1, seed=5, sampler=DDIM()).x, by_hand(model, 5), atol=1e-4)
+    # by the function of (x, level) alone it would be another sample
+    levels = run.levels()
+    x = levels[0].scale.float() * streams.normal(run.data.shape, stream="sample", step=1, seed=torch.tensor([5]))
+    *_, last = DDIM().trajectory(model.denoise(), x, levels, torch.randn_like)
+    assert (last.x - by_hand(model, 5)).abs().max() > 1e-3
+
+
+def test_classifier_free_guidance_remembers_both_answers() -> None:
     run = small(conditional=True)
     model = loaded(run, awake(run))
-    plain, guided = (model.sample(3, label=0, guidance=scale).x for scale in (1.0, 2.0))
-    assert guided.isfinite().all()
-    assert not torch.equal(plain, guided)
+    found = model.sample(1, seed=2, label=3, guidance=2.0, sampler=DDIM()).x
+    assert torch.allclose(found, by_hand(model, 2, torch.tensor([3]), model, 2.0), atol=1e-4)
+
+
+@pytest.mark.parametrize("remembering", [True, False])
+def test_a_guide_remembers_for_itself_if_it_takes_a_guess(remembering: bool) -> None:
+    run, other = small(), small(self_condition=remembering)
+    model, guide = loaded(run, awake(run)), loaded(other, other.build())
+    for parameter in guide.denoiser.parameters():
+        parameter.data += 0.07
+    found = model.sample(1, seed=2, guidance=1.5, guide=guide, sampler=DDIM()).x
+    assert torch.allclose(found, by_hand(model, 2, None, guide, 1.5), atol=1e-4)
+
+
+def test_a_checkpoint_keeps_what_its_network_takes(tmp_path: Path) -> None:
+    run = small(bounded=True)
+    denoiser = awake(run)
+    header = {"config": run.model_dump(mode="json"), "step": 1, "total": 3}
+    state = denoiser.state_dict()
+    checkpoint.save(tmp_path / "best.pt", header=header, model=state, ema=state, optimizer={})
+    again = load(str(tmp_path / "best.pt"))
+    assert again.self_conditioned
+    assert torch.equal(again.sample(2).x, loaded(run, denoiser).sample(2).x)
 
 
 # ── configuration ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -219,6 +312,20 @@ def test_folded_pixels_and_odd_sizes_keep_the_answer_like_x(patch: int) -> None:
     run = small()
     network = run.network.model_copy(update={"patch": patch}).build((3, 18, 17), 0, guess=True)
     assert network(torch.zeros(2, 6, 18, 17), Flow()(0.5), None).shape == (2, 3, 18, 17)
+
+
+@pytest.mark.parametrize("target", ["eps", "score"])
+def test_an_estimate_divided_by_alpha_is_no_guess(target: str) -> None:
+    settings = small().model_dump() | {"schedule": {"kind": "linear"}}
+    settings["model"] |= {"target": target}
+    with pytest.raises(ValueError, match=f"an estimate of x_0 by `{target}` is divided by alpha"):
+        Run.model_validate(settings)
+
+
+def test_steps_that_are_taken_again_are_refused() -> None:
+    problem = small().cannot_sample(RK45())
+    assert problem is not None and "`rk45` takes a step again" in problem[0]
+    assert small(self_condition=False).cannot_sample(RK45()) is None
 
 
 def test_a_perceptron_takes_no_guess() -> None:
@@ -249,6 +356,11 @@ def test_bounds_are_in_the_units_of_the_data() -> None:
     for network.value, expected in ((-20.0, -1.0), (0.0, 0.0), (20.0, 1.0)):
         x0 = denoiser.to_data(denoiser(torch.randn(3, 1, 1, 2), Flow()(0.5)))
         assert torch.allclose(x0, torch.full_like(x0, expected), atol=1e-6)
+
+
+def test_a_target_without_bounds_is_not_bent() -> None:
+    with pytest.raises(ConfigurationError, match="`eps` has no bounds"):
+        Denoiser(torch.nn.Identity(), "eps", bounds=(-1.0, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Model(Spec):
     bounded: bool = False
     """Bend the target x0 into the range of the data by a tanh: an average of pictures is nowhere whiter than white."""
     self_condition: bool = False
-    """Give the network its own last estimate of x_0 beside x_t, and none in half of the training (Chen et al. 2023)."""
+    """Give the network its own last estimate of x_0 beside x_t; half of the training has none (Chen et al. 2023)."""
 
 
 class Sampling(Spec):
@@ -110,12 +110,17 @@ class Run(Spec):
                 f"model.bounded: only x_0 has the range of the data, not `{self.model.target}`; take model.target=x0, "
                 "or model.bounded=false"
             )
-        if self.model.bounded and self.data.domain is None:
+        if self.model.bounded and self.bounds is None:
             problems.append(f"model.bounded: the data `{self.data.kind}` may lie anywhere; images have a range")
         if self.model.self_condition and not isinstance(self.network, UNet):
             problems.append(
                 f"model.self_condition: the network `{self.network.kind}` takes no guess of x_0; images and the "
                 "network `unet` do"
+            )
+        if self.model.self_condition and self.model.target in ("eps", "score"):
+            problems.append(
+                f"model.self_condition: an estimate of x_0 by `{self.model.target}` is divided by alpha, which makes a "
+                "huge guess of it in high noise; take model.target=x0, v, edm or flow"
             )
         if self.model.conditional and not self.data.label_names:
             problems.append(f"model.conditional: the data set `{self.data.kind}` has no labels")
@@ -158,6 +163,12 @@ class Run(Spec):
 
     def cannot_sample(self, sampler: Sampler) -> tuple[str, str] | None:
         """Return why a sampler cannot serve this model, and which ones can, or None."""
+        if self.model.self_condition and sampler.evaluations is None:
+            return (
+                f"`{sampler.kind}` takes a step again if it was too long, and a self-conditioned model "  # type: ignore[attr-defined]
+                "answers differently each time: its steps might come to no end",
+                "Take a sampler of so many steps: heun:20, or dpmpp_2m:20.",
+            )
         if self.training.coupling.tweedie or not sampler.stochastic:
             return None
         able = [kind for kind, cls in kinds(AnySampler).items() if not cls().stochastic]  # type: ignore[attr-defined]
@@ -183,6 +194,11 @@ class Run(Spec):
     def shown(self) -> int:
         """Samples a picture shows."""
         return self.sampling.n or (64 if self.data.pictorial else 2000)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The range of the data, in their units, if they are images."""
+        return self.data.domain if self.data.pictorial else None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -211,6 +227,6 @@ class Run(Spec):
             shift=self.data.shift if self.model.standardize else torch.zeros(self.data.shape),
             scale=self.data.scale if self.model.standardize else 1.0,
             self_condition=self.model.self_condition,
-            bounds=self.data.domain if self.model.bounded else None,
+            bounds=self.bounds if self.model.bounded else None,
         )
         return denoiser.to(device)

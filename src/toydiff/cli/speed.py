@@ -134,9 +134,9 @@ def _instead(run: Run, preset: str | None) -> str:
 
 
 def computation(run: Run) -> int:
-    """Return the multiply–accumulates of all forward passes of a run; every other sample makes a guess before."""
+    """Return the multiply–accumulates of a run: a pass back counts as two forward, guesses as half a one."""
     macs = sum(part.macs for part in parts(run.build("meta").network, run.input_shape))
-    return macs * samples(run, run.total_steps) * (3 if run.model.self_condition else 2) // 2
+    return macs * samples(run, run.total_steps) * (7 if run.model.self_condition else 6) // 2
 
 
 def span(seconds: float) -> str:

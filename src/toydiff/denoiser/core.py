@@ -70,6 +70,8 @@ class Denoiser(nn.Module):
         super().__init__()
         if target not in TARGETS:
             raise ConfigurationError(f"unknown target `{target}`", did_you_mean(target, TARGETS))
+        if bounds is not None and target != "x0":
+            raise ConfigurationError(f"`{target}` has no bounds: it is x_0 that has them", 'Take target="x0".')
         self.network = network
         self.target = target
         self.schedule = schedule
@@ -152,7 +154,7 @@ class Denoiser(nn.Module):
         if self.bounds is None:
             return output
         # E[x_0 | x_t] is an average of data, and lies within their range: for −1 and 1 it is tanh(F)
-        low, high = (self.to_model(self.scale.new_tensor(bound)) for bound in self.bounds)
+        low, high = ((bound - self.shift) / self.scale for bound in self.bounds)
         return (low + high) / 2 + (high - low) / 2 * output.float().tanh()
 
     def decode(self, x: Tensor, level: Level, F: Tensor) -> Tensor:
@@ -192,7 +194,11 @@ class Denoiser(nn.Module):
 
         Gradients do not flow into it: training costs half a forward pass more, not twice as much.
         """
-        rows = guessed.nonzero().flatten().to(x.device)  # counted on the CPU: nobody waits for the device
-        level, label = level[rows.to(level.t.device)], None if label is None else label[rows]
-        estimate = self.decode(x[rows], level, self.predict(x[rows], level, label).to(x))
-        return torch.zeros_like(x).index_copy(0, rows, estimate)
+        marked = guessed.nonzero().flatten()
+        if not len(marked):
+            return torch.zeros_like(x)
+        rows = marked.to(x.device, non_blocking=True)
+        level = level[marked.to(level.t.device)] if level.t.ndim else level
+        estimate = self.decode(x[rows], level, self.predict(x[rows], level, None if label is None else label[rows]))
+        torch.clear_autocast_cache()  # weights cast here have no gradients, and older torch would take them again
+        return torch.zeros_like(x).index_copy(0, rows, estimate.to(x))

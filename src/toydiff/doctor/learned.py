@@ -58,7 +58,7 @@ def _against_linear(patient: Patient) -> Finding:
     numbers = {"over_linear": ratio, "worst_log_snr": worst}
     said = (
         f"there is no exact denoiser to compare with; beside the best linear one the loss of x0 is at worst "
-        f"{ratio:.2f} of its (at log-SNR {worst:.1f})"
+        f"{ratio:.2f} of its (at log-SNR {worst:.1f})" + ", asked without a guess" * patient.model.self_conditioned
     )
     verdict = graded(ratio, 1.1, 2.0)
     fix = f"Train longer, or see more of log-SNR {worst:.0f} in training (density, weight)."

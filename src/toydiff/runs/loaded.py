@@ -68,7 +68,7 @@ class Loaded:
 
     @property
     def self_conditioned(self) -> bool:
-        """Whether the denoiser takes a guess of x_0: its estimate of the step before."""
+        """Whether the denoiser takes a guess of x_0: its estimate of the evaluation before."""
         return isinstance(self.denoiser, Denoiser) and self.denoiser.self_condition
 
     @cached_property
@@ -141,7 +141,7 @@ class Loaded:
         """Return the range that `clip` means: "data" is the data's own for images, and none for points."""
         if clip != "data":
             return clip
-        return self.data.domain if self.data.pictorial else None
+        return self.config.bounds
 
     @property
     def units(self) -> Units:
@@ -165,7 +165,7 @@ class Loaded:
         The guidance is classifier-free, or by the weaker model `guide`; see `guidance.check_guide`. `asked` gets the
         level of every evaluation of a network, of which guidance takes two.
 
-        On the way of one trajectory, `remember` hands a self-conditioned network its estimate of the step before;
+        On the way of one trajectory, `remember` hands a self-conditioned network its estimate of the evaluation before;
         without it each answer is a function of (x, level) alone, as likelihoods and fields need it.
         """
 

@@ -22,8 +22,7 @@ BLOCK_ELEMENTS = 1 << 20
 class TrainingBatch(NamedTuple):
     """What a step is made of: x0 (B, …) in data units, eps (B, …), levels (B, 1, …), label (B,) or None.
 
-    `guessed` (B,) marks who sees a guess of its own in a network that takes one: every other sample. It stays on the
-    CPU, where it is read.
+    `guessed` (B,) marks the samples for which a network that takes a guess makes one; it stays on the CPU.
     """
 
     x0: Tensor
@@ -86,7 +85,7 @@ class Batches:
         elif label is not None:
             label = torch.where(dropped[k, :size], len(self.data.label_names), label)
         eps = self.coupling(x0, eps[k, :size], label)
-        return TrainingBatch(x0, level[k, :size], eps, label, every_other(size))
+        return TrainingBatch(x0, level[k, :size], eps, label, every_other(size, step))
 
     def _draw_block(self, block: int) -> tuple[Tensor | None, Tensor | None, Level, Tensor, Tensor]:
         """Draw all of a block of steps; blocks begin at fixed steps, so that a resumed run draws the same ones."""
@@ -122,9 +121,9 @@ class Batches:
         return torch.randperm(len(self._x0), generator=streams.generator(self.seed, "order", epoch)).to(self.device)
 
 
-def every_other(size: int) -> Tensor:
-    """Return the marks (B,) of samples 0, 2, 4 …: half of a batch sees a guess, half does not (Chen et al. 2023)."""
-    return torch.arange(size) % 2 == 0
+def every_other(size: int, step: int = 0) -> Tensor:
+    """Return marks (B,): half of the samples see a guess, half do not (Chen et al. 2023), in turns by step."""
+    return (torch.arange(size) + step) % 2 == 0
 
 
 def steps_per_epoch(n: int | None, batch_size: int) -> int | None:

@@ -47,7 +47,7 @@ class Validator:
             piece = slice(k, k + batch_size)
             label = self.label[piece] if self.label is not None and conditional else None
             x0 = denoiser.to_model(self.x0[piece])
-            guessed = every_other(len(x0))  # as in training
+            guessed = every_other(self.n)[piece]  # as in training
             losses.append(denoiser.loss(x0, level[piece], eps[piece], label, self.training.weight, guessed))
         return Validation(*self._by_level(torch.cat(losses).double().cpu(), level.log_snr.flatten()))
 
