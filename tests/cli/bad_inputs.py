@@ -363,7 +363,12 @@ CONFIGURATION = [
     Row("train moons --set model.target=score", "", 2, "model.target: `score` cannot be learned where alpha(1) = 0"),
     Row("train moons --set model.self_condition=true", "", 2, "the network `mlp` takes no guess of x_0 | `unet`"),
     Row("train moons --set model.bounded=true", "", 2, "not `flow`; take model.target=x0 | may lie anywhere"),
-    Row("train shapes32-ddpm --set model.self_condition=true", "", 2, "by `eps` is divided by alpha | take model.target=x0"),
+    Row(
+        "train shapes32-ddpm --set model.self_condition=true",
+        "",
+        2,
+        "by `eps` is divided by alpha | take model.target=x0",
+    ),
     Row(
         "train shapes32 --set model.self_condition=true --set sampling.sampler.kind=rk45",
         "",
