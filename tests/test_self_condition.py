@@ -38,7 +38,7 @@ def small(**model: object) -> Run:
             "network": SMALL,
             "model": {"target": "x0", "self_condition": True, **model},
             "training": training,
-            "sampling": {"steps": 4},
+            "sampling": {"steps": 12},
         }
     )
 
@@ -201,6 +201,37 @@ def test_each_evaluation_sees_the_estimate_of_the_one_before(sampler) -> None:
     assert all(given is answer for given, answer in zip(seen[1:], answers, strict=False))
 
 
+def test_from_one_level_on_there_is_a_guess_and_until_another_two_evaluations() -> None:
+    asked: list[tuple[float, float | None]] = []
+
+    def denoiser(x: Tensor, level: Level, label: Tensor | None, guess: Tensor | None) -> Tensor:
+        asked.append((round(float(level.log_snr), 3), None if guess is None else float(guess)))
+        return torch.tensor(float(len(asked)))
+
+    denoise = SelfConditioned(denoiser, guess_from=-2.0, refine_until=1.0)
+    for log_snr in (-3.0, -2.5, -1.5, 0.0, 1.0, 2.0):
+        denoise(torch.tensor(0.0), Level.at(log_snr))
+    assert asked == [
+        (-3.0, None),
+        (-2.5, None),
+        (-1.5, 2.0),
+        (-1.5, 3.0),
+        (0.0, 4.0),
+        (0.0, 5.0),
+        (1.0, 6.0),
+        (2.0, 7.0),
+    ]
+
+
+def test_both_evaluations_are_counted() -> None:
+    run = small()
+    evaluations: list[int] = []
+    loaded(run, awake(run)).sample(1, sampler=DDIM(), evaluations=evaluations)
+    twice = sum(-3 <= float(level.log_snr) < 1 for level in run.levels()[:-1])
+    assert twice > 0
+    assert evaluations == [12 + twice]
+
+
 def test_guided_sampling_keeps_what_it_knows_of_a_label_apart() -> None:
     seen: list[tuple[bool, float | None]] = []
 
@@ -230,26 +261,32 @@ def test_the_memory_changes_samples_and_nothing_else() -> None:
     denoise, x, level = model.denoise(clip=None), torch.randn(2, 1, 16, 16), run.schedule(0.5)
     assert torch.equal(denoise(x, level), denoise(x, level))  # a function of (x, level): likelihoods, fields
     assert torch.equal(denoise(x, level), model.denoiser(x, level))
-    on_the_way = model.denoise(clip=None, remember=True)
-    first, second = on_the_way(x, level), on_the_way(x, level)
-    assert torch.equal(first, model.denoiser(x, level))
-    assert torch.equal(second, model.denoiser(x, level, None, first))
+    on_the_way, late = model.denoise(clip=None, remember=True), run.schedule(0.1)
+    first, second = on_the_way(x, late), on_the_way(x, late)
+    assert torch.equal(first, model.denoiser(x, late))
+    assert torch.equal(second, model.denoiser(x, late, None, first))
     assert not torch.equal(first, second)
     a, b = model.log_prob(x, steps=3, probes=1), model.log_prob(x, steps=3, probes=1)
     assert torch.equal(a, b)
 
 
 def by_hand(model: Loaded, seed: int, label: Tensor | None = None, weak: Loaded | None = None, scale: float = 1.0):
-    """Return DDIM's sample with everybody's last estimate handed on, written out."""
+    """Return DDIM's sample with everybody's estimates handed on, written out."""
     levels = model.config.levels()
     x = levels[0].scale.float() * streams.normal(model.data.shape, stream="sample", step=1, seed=torch.tensor([seed]))
-    guesses: dict[str, Tensor | None] = {"strong": None, "weak": None}
+    strong = handed_on = None
     for level, next_level in pairwise(levels):
-        guesses["strong"] = x0 = model.denoiser(x, level, label, guesses["strong"])
+        early, middle = float(level.log_snr) < -3, -3 <= float(level.log_snr) < 1  # as the configuration has it
+        strong = model.denoiser(x, level, label, None if early else strong)
+        if middle:
+            strong = model.denoiser(x, level, label, strong)
+        x0 = strong
         if weak is not None:
-            given = guesses["weak"] if weak.self_conditioned else None
-            guesses["weak"] = weak.denoiser(x, level, label if weak is not model else None, given)
-            x0 = guesses["weak"] + scale * (x0 - guesses["weak"])
+            of = label if weak is not model else None
+            handed_on = weak.denoiser(x, level, of, None if early else handed_on)
+            if middle:
+                handed_on = weak.denoiser(x, level, of, handed_on)
+            x0 = handed_on + scale * (x0 - handed_on)
         x0 = x0.clamp(-1, 1)
         eps = (x - level.alpha * x0) / level.sigma
         x = (next_level.alpha * x0 + next_level.sigma * eps).float()

@@ -43,6 +43,10 @@ class Sampling(Spec):
     spacing: str = "trailing"
     start: float | None = Field(None, gt=0, le=1)
     """Time to begin at; none is t = 1."""
+    guess_from: float = Field(-3.0, ge=-100, le=100)
+    """Log-SNR from which a self-conditioned network sees its last estimate; before, that would feed on itself."""
+    refine_until: float = Field(1.0, ge=-100, le=100)
+    """Log-SNR to which, from there on, such a network is asked twice: again with its answer as the guess."""
     prior: Literal["marginal", "unit"] = "marginal"
     """Start from √(alpha² σ_d² + sigma²) · noise, or from N(0, I) as some sources do."""
     n: int | None = Field(None, ge=1, le=10_000_000)
@@ -147,10 +151,13 @@ class Run(Spec):
         whole = "all of the data are taken; data.n takes a part of them"
         unconditional = "the model takes no labels; model.conditional=true gives it some"
         sineless = "the network sees no sines of x; network.fourier gives it some"
+        forgetful = "the network takes no guess; model.self_condition gives it one"
         continuous = "a schedule without steps clips no β; schedule.T gives it some"
         found = {
             "data.seed": (not self.data.seeded, endless if self.data.count is None else whole),
             "training.label_dropout": (not self.model.conditional, unconditional),
+            "sampling.guess_from": (not self.model.self_condition, forgetful),
+            "sampling.refine_until": (not self.model.self_condition, forgetful),
             "network.label_features": (not self.model.conditional, unconditional),
             "network.fourier_scale": (getattr(self.network, "fourier", None) == 0, sineless),
             "record.keep_last": (

@@ -20,19 +20,29 @@ EVERYWHERE: Interval = (0.0, math.inf)
 
 
 class SelfConditioned:
-    """x̂_0 = D(x_t, x̂_0 of the evaluation before): a denoiser that is given its own last estimate (Chen et al. 2023).
+    """x̂_0 = D(x_t, guess), the guess being the estimate of the evaluation before (Chen et al. 2023).
+
+    Below the log-SNR `guess_from` there is none: where x_t says little, an estimate of an estimate drifts off to what
+    is most common. From there to `refine_until` D is asked twice, the second time with the first answer as its guess:
+    the network is then twice as deep (recycling: Jumper et al. 2021, supplement 1.10).
 
     One for each trajectory, because it remembers; what it knows of a label is apart from what it knows of none.
-    `denoiser(x, level, label, guess)` takes guess None for the first time.
+    `denoiser(x, level, label, guess)` takes None for no guess.
     """
 
-    def __init__(self, denoiser: Callable[..., Tensor]) -> None:
+    def __init__(
+        self, denoiser: Callable[..., Tensor], guess_from: float = -math.inf, refine_until: float = -math.inf
+    ) -> None:
         self.denoiser = denoiser
+        self.guess_from, self.refine_until = guess_from, refine_until
         self.last: dict[bool, Tensor] = {}
 
     def __call__(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
-        labelled = label is not None
-        self.last[labelled] = self.denoiser(x, level, label, self.last.get(labelled))
+        log_snr, labelled = float(level.log_snr), label is not None
+        guess = self.last.get(labelled) if log_snr >= self.guess_from else None
+        if self.guess_from <= log_snr < self.refine_until:
+            guess = self.denoiser(x, level, label, guess)
+        self.last[labelled] = self.denoiser(x, level, label, guess)
         return self.last[labelled]
 
 

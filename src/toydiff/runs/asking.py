@@ -7,15 +7,18 @@ from functools import partial
 
 from torch import Tensor
 
+from toydiff.config import Sampling
 from toydiff.denoiser import Denoise
 from toydiff.guidance import Autoguided, Guided, Interval, SelfConditioned
 from toydiff.schedules import Level
 
 
-def asking(denoiser: Callable[..., Tensor], asked: list[Level] | None, *, remember: bool) -> Callable[..., Tensor]:
+def asking(
+    denoiser: Callable[..., Tensor], asked: list[Level] | None, sampling: Sampling | None
+) -> Callable[..., Tensor]:
     """Return `denoiser(x, level, label=None)` that writes down the level of every evaluation.
 
-    With `remember` it is given its own estimate of the evaluation before.
+    With a `sampling` it is a self-conditioned one's, which is given its own estimates as that says.
     """
 
     def counted(x: Tensor, level: Level, label: Tensor | None = None, *guess: Tensor | None) -> Tensor:
@@ -23,7 +26,7 @@ def asking(denoiser: Callable[..., Tensor], asked: list[Level] | None, *, rememb
             asked.append(level)
         return denoiser(x, level, label, *guess)
 
-    return SelfConditioned(counted) if remember else counted
+    return counted if sampling is None else SelfConditioned(counted, sampling.guess_from, sampling.refine_until)
 
 
 def guided(

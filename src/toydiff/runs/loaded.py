@@ -165,12 +165,13 @@ class Loaded:
         The guidance is classifier-free, or by the weaker model `guide`; see `guidance.check_guide`. `asked` gets the
         level of every evaluation of a network, of which guidance takes two.
 
-        On the way of one trajectory, `remember` hands a self-conditioned network its estimate of the evaluation before;
-        without it each answer is a function of (x, level) alone, as likelihoods and fields need it.
+        For one trajectory, `remember` hands a self-conditioned network its own estimates; without it each answer is a
+        function of (x, level) alone, as likelihoods and fields need it.
         """
 
         def ask(model: Loaded) -> Callable[..., Tensor]:
-            return asking(model.denoiser, asked, remember=remember and model.self_conditioned)
+            own = model.config.sampling if remember and model.self_conditioned else None
+            return asking(model.denoiser, asked, own)
 
         weak: Denoise | None = None
         if guide is not None:
