@@ -43,6 +43,7 @@ from toydiff.viz.png import save_png
 
 MEASURED = Path(__file__).with_name("presets.jsonl")
 LATER = ("bounded", "self_condition")
+OF_GUESSES = ("guess_from", "refine_until")
 """Settings that came after the first measurements: where they are off, everything is as it was then."""
 N, DRAWS = 1000, 3
 RESULTS = ("sliced W2", "NLL − H", "exact union", "FD-small", "class accuracy", "label agreement")
@@ -80,6 +81,8 @@ def meaning(run: Run) -> str:
     """Return a digest of what a configuration computes: measurements of another one do not count."""
     kept = run.model_dump(mode="json", exclude={"record": True, "data": {"path": True, "known": {"settings"}}})
     kept["model"] = {name: value for name, value in kept["model"].items() if value or name not in LATER}
+    if not run.model.self_condition:
+        kept["sampling"] = {name: value for name, value in kept["sampling"].items() if name not in OF_GUESSES}
     return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError
 
 from toydiff.config import Model, Record, Run, Sampling
-from toydiff.data import AnyData, Gaussians, Moons, SwissRoll
+from toydiff.data import AnyData, Gaussians, Moons, Shapes, SwissRoll
 from toydiff.names import FILE_KINDS
-from toydiff.networks import MLP
+from toydiff.networks import MLP, UNet
 from toydiff.published import OFFICIAL
 from toydiff.schedules import CLEAN, Cosine, Flow, Linear
 from toydiff.spec import kinds
@@ -136,11 +136,13 @@ def test_settings_that_change_nothing_are_known() -> None:
     idle = Run(schedule=Cosine(T=None), network=SMALL)
     assert idle.idle().keys() == {
         "data.seed", "training.label_dropout", "network.label_features", "network.fourier_scale", "schedule.beta_clip",
-        "record.keep_last",
+        "record.keep_last", "sampling.guess_from", "sampling.refine_until",
     }  # fmt: skip
     busy = Run(
         data=Moons(n=5), schedule=Cosine(T=10), network=MLP(widths=(8,), fourier=2), model=Model(conditional=True),
         sampling=Sampling(steps=10), record=Record(keep_every=3),
     )  # fmt: skip
-    assert busy.idle() == {}
+    assert busy.idle().keys() == {"sampling.guess_from", "sampling.refine_until"}  # of networks for images
+    images = Run(data=Shapes(n=5), network=UNet(), model=Model(target="x0", self_condition=True, conditional=True))
+    assert not {"sampling.guess_from", "sampling.refine_until"} & images.idle().keys()
     assert "schedule.beta_clip" not in Run(schedule=Flow()).idle()

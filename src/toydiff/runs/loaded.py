@@ -170,10 +170,9 @@ class Loaded:
         """
 
         def ask(model: Loaded) -> Callable[..., Tensor]:
-            own = model.config.sampling if remember and model.self_conditioned else None
-            return asking(model.denoiser, asked, own)
+            return asking(model.denoiser, asked, model.config.sampling if remember and model.self_conditioned else None)
 
-        weak: Denoise | None = None
+        weak = None
         if guide is not None:
             check_guide(self.units, guide.units)
             weak = partial(ask(guide), label=label if guide.conditional else None)
