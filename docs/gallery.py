@@ -92,8 +92,8 @@ PICTURES = (
     Picture(
         "shapes32.png",
         "Images",
-        "64 samples of shapes32, guided by what it was after 2,000 steps, beside data.",
-        "sample shapes32 --guide shapes32-guide --guidance 2.5",
+        "64 samples of shapes32 beside data.",
+        "sample shapes32",
     ),
     Picture(
         "gallery/shapes-process.png",
