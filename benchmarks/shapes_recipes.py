@@ -46,13 +46,14 @@ FOLDED = ("network.patch=2", "network.channels=32", "network.multipliers=[1,2,3]
 FIRST = ("network.patch=2", "network.channels=48", "network.multipliers=[1,2,4]", "network.attention=[1,2]")
 ADAMW = "training.optimizer={{kind='adamw',lr={lr},beta2=0.99}}"
 LOG_NORMAL = "training.density={{kind='log_normal',mean={mean},std={std}}}"
-PLAIN = ("model.self_condition=false", "model.bounded=false", "sampling.steps=20")
-"""What most recipes were measured around: the preset as it was before it had these two, and as many evaluations."""
+WIDE = ("sampling.steps=20", "sampling.spacing=log_snr:5", "sampling.start=0.99")
+PLAIN = ("model.self_condition=false", "model.bounded=false", *WIDE)
+"""What most recipes were measured around: the preset as it was before it had these two, and its grid, of 20 steps."""
 FIRST_ROWS: dict[str, tuple[str, ...]] = {
     "the preset": (),
     "the preset, another seed": ("seed=1",),
     "self-conditioned, not bounded": PLAIN[1:2],
-    "bounded, not self-conditioned": (PLAIN[0], PLAIN[2]),
+    "bounded, not self-conditioned": (PLAIN[0], *WIDE),
     "plain: neither": PLAIN,
 }
 ROWS: dict[str, tuple[str, ...]] = {

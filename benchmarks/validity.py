@@ -34,6 +34,7 @@ from toydiff.metrics.validity import Explanation, explain
 from toydiff.runs import Loaded, load, read_header
 
 SAMPLERS = [  # name, steps, spacing, start
+    ("dpmpp_2m_sde", 14, "trailing", 1.0),
     ("dpmpp_2m_sde", 15, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 10, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 20, "log_snr:5", 0.99),
