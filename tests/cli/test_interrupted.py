@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.app import app
+from toydiff.dist import World
 
 from .conftest import Toydiff
 from .program import TINY
@@ -32,6 +33,28 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = CliRunner().invoke(app, [*RUN, "-q", "--runs-dir", str(runs)])
     assert done.exit_code == 0, done.output
     return runs / "run"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_no_moment_between_two_steps_loses_a_signal(
+    number: signal.Signals, code: int, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal that comes after a rank has said that none came is found by the next step."""
+    agree, calls = World.agree, 0
+
+    def interrupted(world: World, *numbers: int) -> tuple[int, ...]:
+        nonlocal calls
+        calls += 1
+        said = agree(world, *numbers)
+        if calls == 10:
+            signal.raise_signal(number)
+        return said
+
+    monkeypatch.setattr(World, "agree", interrupted)
+    result = CliRunner().invoke(app, [*RUN, "--steps", "40", "--runs-dir", str(here / "runs")])
+    assert result.exit_code == code, result.output
+    assert f"stopped by {number.name} at step" in result.stderr
+    assert 10 <= checkpoints.load(here / "runs" / "run" / "latest.pt").header["step"] <= 12
 
 
 def stop(number: signal.Signals, here: Path) -> tuple[int, str]:

@@ -193,7 +193,9 @@ class Trainer:
     def _agree(self) -> None:
         """End all ranks after this step if one of them ends."""
         stop, over, left = self.records.agree(self.stop or 0, self.over, 0 if self.world.rank else len(self.due))
-        self.signals.stop, self.over = stop or None, bool(over or stop)
+        self.over = bool(over or stop)
+        if stop:  # or none has come until then: what comes meanwhile is not undone, the next step finds it
+            self.signals.stop = stop
         self.due = self.due[len(self.due) - left :]
 
     @contextmanager
