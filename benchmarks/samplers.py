@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ def samplers() -> list[Sampler]:
     for cls in kinds(AnySampler).values():
         made: list[Any] = [cls()]
         for field, info in cls.model_fields.items():
-            literal = get_origin(info.annotation) is not None and field != "kind"
+            literal = get_origin(info.annotation) is Literal and field != "kind"
             choices = list(get_args(info.annotation)) if literal else [True, False] * (info.annotation is bool)
             made += [cls(**{field: choice}) for choice in choices if choice != info.default]
         for sampler in made:

@@ -111,15 +111,50 @@ def test_the_sde_solver_of_one_estimate_is_ddpm() -> None:
     levels = noise_levels(Linear(), 10, "log_snr")
     sde, ancestral = walk(DPMpp2MSDE(), levels), walk(DDIM(eta=1), levels)
     torch.testing.assert_close(sde[0], ancestral[0])
-    x = NOISES[0] * levels[0].scale
-    before = ORACLE(x, levels[0])
-    x, (t0, t, s) = sde[0], levels[:3]
-    h, h_before = (s.log_snr - t.log_snr) / 2, (t.log_snr - t0.log_snr) / 2
-    now = ORACLE(x, t)
-    D = now + (now - before) / (2 * h_before / h)
-    mean = s.sigma / t.sigma * (-h).exp() * x + s.alpha * (1 - (-2 * h).exp()) * D
-    torch.testing.assert_close(sde[1], mean + s.sigma * (1 - (-2 * h).exp()).sqrt() * NOISES[2])
     assert (walk(DPMpp2M(), levels)[-1] - sde[-1]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
+def test_the_sde_of_any_noise_is_its_linear_part_solved_exactly(schedule: Schedule, eta: float) -> None:
+    """Of τ² = eta (Xue et al. 2023, "variance-controlled" SDE), with x̂_0 extrapolated to the middle of the step:
+
+    x_s = (sigma_s/sigma_t) e^(−τ²h) x_t + alpha_s (1 − e^(−(1 + τ²)h)) x̂_0 + sigma_s √(1 − e^(−2τ²h)) z
+    """
+    levels = noise_levels(schedule, 10, "log_snr:6", start=0.97)
+    frames = walk(DPMpp2MSDE(eta=eta), levels)
+    x, history = NOISES[0] * levels[0].scale, []
+    for k, (t, s) in enumerate(pairwise(levels[:-1])):
+        h = (s.log_snr - t.log_snr) / 2
+        history.append((t.log_snr / 2, ORACLE(x, t)))
+        D = history[-1][1]
+        if k > 0:
+            (lam, now), (lam_before, before) = history[-1], history[-2]
+            D = now + (h / 2) * (now - before) / (lam - lam_before)
+        x = (s.sigma / t.sigma) * (-eta * h).exp() * x + s.alpha * (1 - (-(1 + eta) * h).exp()) * D
+        x = x + s.sigma * (1 - (-2 * eta * h).exp()).sqrt() * NOISES[k + 1]
+        torch.testing.assert_close(frames[k], x, rtol=1e-7, atol=1e-7)
+        x = frames[k]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=name)
+def test_the_sde_without_noise_is_its_ode(schedule: Schedule) -> None:
+    levels = noise_levels(schedule, 12)
+    assert not DPMpp2MSDE(eta=0).stochastic
+    for one, other in zip(walk(DPMpp2MSDE(eta=0), levels), walk(DPMpp2M(), levels), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_above_s_tmax_the_sde_is_the_reverse_sde() -> None:
+    """With S_tmax between two levels, the steps above have eta = 1, the ones below the surplus."""
+    levels = noise_levels(Flow(), 14)
+    plain, more = walk(DPMpp2MSDE(), levels), walk(DPMpp2MSDE(eta=4, S_tmax=4.5), levels)
+    above = [float(level.sigma / level.alpha) > 4.5 for level in levels[:-1]]
+    assert 0 < sum(above) < 5
+    for k, high in enumerate(above):
+        assert torch.equal(plain[k], more[k]) == high
+    assert torch.equal(walk(DPMpp2MSDE(eta=4, S_tmax=1e-3), levels[:-1])[-1], plain[-2])
+    assert DPMpp2MSDE(eta=0, S_tmax=4.5).stochastic
 
 
 # ── langevin: the variance on Gaussian data, start and noises pushed through ─────────────────────────────────────────

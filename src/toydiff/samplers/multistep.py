@@ -18,7 +18,7 @@ from pydantic import AliasChoices, Field
 from torch import Tensor
 
 from toydiff.denoiser import Denoise
-from toydiff.samplers.base import Frame, Sampler, is_endless, keep_eps, keep_x0, posterior_variance, weighted
+from toydiff.samplers.base import Frame, Sampler, is_endless, keep_eps, keep_x0, weighted
 from toydiff.schedules import Level
 
 
@@ -98,11 +98,25 @@ class DPMpp2M(Sampler):
 
 
 class DPMpp2MSDE(Sampler):
-    """SDE-DPM-Solver++(2M): the same estimate, in the step of the reverse SDE (Lu et al. 2022, section 5)."""
+    """SDE-DPM-Solver++(2M): the same estimate, in the step of the reverse SDE (Lu et al. 2022, section 5).
+
+    eta is the share of that SDE's noise, in variance, τ² of Xue et al. 2023: x_t has the same distribution for any, if
+    x̂_0 is exact. 0 is dpmpp_2m. Beyond 1 the surplus is Langevin dynamics, by which later estimates undo the errors of
+    earlier ones. Steps that begin above S_tmax, in sigma/alpha, have eta = 1.
+    """
 
     kind: Literal["dpmpp_2m_sde"] = "dpmpp_2m_sde"
-    order: ClassVar[int] = 1
+    eta: float = Field(1.0, ge=0, le=100, examples=[0.0, 0.5, 4.0])
+    S_tmax: float | None = Field(None, gt=0, le=1e6)
     fewest_steps: ClassVar[int] = 3
+
+    @property
+    def order(self) -> int:  # type: ignore[override]
+        return 1 if self.stochastic else 2
+
+    @property
+    def stochastic(self) -> bool:
+        return self.eta > 0 or self.S_tmax is not None  # a walk might begin below S_tmax
 
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
@@ -111,9 +125,12 @@ class DPMpp2MSDE(Sampler):
         for t, s in pairwise(levels):
             x0 = denoise(x, t)
             past = steady(remember(past, x0, t, s, most=2), t, s)
-            variance = posterior_variance(t, s)  # sigma_s² (1 − e^(−2h))
+            eta = self.eta if self.S_tmax is None or t.sigma <= self.S_tmax * t.alpha else 1.0
+            decay = (t.alpha / s.alpha) * (s.sigma / t.sigma)  # e^−h
+            variance = s.sigma**2 * (1 - decay ** (2 * eta)).clamp(min=0)
             x = keep_x0(x, second_order(past, t, s) if past else x0, t, s, variance)
-            x = x + variance.sqrt() * noise(x)
+            if eta > 0:
+                x = x + variance.sqrt() * noise(x)
             yield Frame(s, x, x0)
 
 
