@@ -29,7 +29,7 @@ from torch import Tensor
 
 from toydiff.cli.sampling import with_sampling
 from toydiff.editing import Edit
-from toydiff.metrics.shapes import areas, decided, valid
+from toydiff.metrics.shapes import areas, decided, pieces, valid
 from toydiff.metrics.validity import Explanation, explain
 from toydiff.runs import Loaded, load, read_header
 
@@ -42,12 +42,24 @@ SAMPLERS = [  # name, steps, spacing, start
     ("dpmpp_2m", 15, "log_snr:5", 0.99),
     ("unipc", 15, "log_snr:5", 0.99),
     ("ddpm", 15, "log_snr:5", 0.99),
-    ("dpmpp_2m_sde", 155, "log_snr:5", 0.99),
+    ("dpmpp_2m_sde", 140, "trailing", 1.0),
 ]
+NOISES = [  # steps, eta, S_tmax
+    (14, 0.5, None),
+    (14, 1.0, None),
+    (14, 2.0, 4.5),
+    (14, 3.0, 4.5),
+    (14, 3.0, 2.7),
+    (14, 6.0, 2.7),
+    (140, 20.0, 2.7),
+]
+"""Of dpmpp_2m_sde: its share of the reverse SDE's noise, and the sigma/alpha from which on it has that."""
 GUESSES = [(-3.0, 1.0), (-3.0, -3.0), (-100.0, -100.0), (100.0, 100.0), (-4.0, 1.0), (-3.0, 3.0)]
 """Log-SNR from which there is a guess, and to which every estimate is made twice."""
-SCORES = ["valid, %", "but for 2", "but for 4", "decided", "blank", "white pixels"]
+SCORES = ["valid, %", "but for 2", "but for 4", "decided", "blank", "white pixels", "pieces"]
 WHOLE = np.ones((3, 3))
+NOISE = """The last checkpoint, by dpmpp_2m_sde and trailing steps: `eta` times the reverse SDE's noise below S_tmax.
+More makes pictures simpler: what the model does not draw well, lines most of all, it takes away."""
 
 
 # ── what is wrong with a picture ─────────────────────────────────────────────────────────────────────────────────────
@@ -62,9 +74,9 @@ def failure(x: Tensor) -> str:
     labelled, count = ndimage.label(white, structure=WHOLE)
     if count == 0:
         return "blank"
-    pieces = np.stack([labelled == k + 1 for k in range(count)])
-    alone = explain(torch.from_numpy(pieces[:, None] * 2.0 - 1), within=0)
-    wrong = [piece for piece, each in zip(pieces, alone, strict=True) if each.distance is None]
+    parts = np.stack([labelled == k + 1 for k in range(count)])
+    alone = explain(torch.from_numpy(parts[:, None] * 2.0 - 1), within=0)
+    wrong = [piece for piece, each in zip(parts, alone, strict=True) if each.distance is None]
     if not wrong:
         return "more than 3 shapes"
     piece = max(wrong, key=np.sum)
@@ -86,7 +98,7 @@ def row(x: Tensor) -> tuple[list[Explanation], list[str]]:
     shares = [f"{100 * valid(found, tolerance):.1f}" for tolerance in (0, 2, 4)]
     white = areas(x)
     others = [f"{100 * decided(x):.2f}", f"{100 * float((white == 0).mean()):.1f}", f"{float(white.mean()):.0f}"]
-    return found, [*shares, *others]
+    return found, [*shares, *others, f"{float(pieces(x).mean()):.2f}"]
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
@@ -130,6 +142,18 @@ def by_sampler(loaded: Loaded, n: int) -> str:
         said = [f"{name}:{steps}", spacing, f"{start:g}", str(evaluations[0])]
         rows.append([*said, *row(x)[1], f"{seconds:.1f}"])
     return table(["sampler", "spacing", "start", "evaluations", *SCORES, "s for 64"], rows)
+
+
+def by_noise(loaded: Loaded, n: int) -> str:
+    """Return the table of what more noise on the way than the reverse SDE's does, and less."""
+    rows = []
+    for steps, eta, above in NOISES:
+        sets = ["start=1"] + ([] if above is None else [f"sampler.S_tmax={above}"])
+        how = with_sampling(loaded, sampler="dpmpp_2m_sde", steps=steps, spacing="trailing", eta=eta, sets=sets)
+        evaluations: list[int] = []
+        x = torch.cat([how.sample(min(64, n - k), seed=k, evaluations=evaluations).x for k in range(0, n, 64)])
+        rows.append([f"{eta:g}", "–" if above is None else f"{above:g}", str(evaluations[0]), *row(x)[1]])
+    return table(["eta", "S_tmax", "evaluations", *SCORES], rows)
 
 
 def by_guess(loaded: Loaded, n: int) -> str:
@@ -217,7 +241,9 @@ def main() -> None:
     print(f"By `python benchmarks/validity.py` on {machine}, {threads}, torch {torch.__version__}.")
     error = f"√(p(1 − p)/{asked.n}), {50 / math.sqrt(asked.n):.1f} points at most"
     print(f"{asked.n} samples a row; the standard error of a share p is {error}.")
-    print("Real pictures have 192 white pixels on average, as measured on 4,000.\n")
+    real = loaded.data.draw(4000, torch.Generator().manual_seed(0)).x
+    ink, parts = float(areas(real).mean()), float(pieces(real).mean())
+    print(f"4,000 real pictures have {ink:.0f} white pixels in {parts:.2f} pieces, on average.\n")
     clock = f" Minutes are those of the steps at {asked.speed:g} images/s." if asked.speed else ""
     print(f"## By training time\n\nAs the run samples by itself.{clock}\n\n{time_table}\n")
     if asked.also:
@@ -234,7 +260,8 @@ def main() -> None:
     if loaded.self_conditioned:
         print("## By guess\n\nFrom which log-SNR the last checkpoint sees a guess, and to which it is asked twice.\n")
         print(f"{by_guess(loaded, asked.n)}\n")
-    print(f"## By sampler\n\nThe last checkpoint.\n\n{by_sampler(loaded, asked.n)}")
+    print(f"## By sampler\n\nThe last checkpoint.\n\n{by_sampler(loaded, asked.n)}\n")
+    print(f"## By noise\n\n{NOISE}\n\n{by_noise(loaded, asked.n)}")
 
 
 if __name__ == "__main__":
