@@ -130,7 +130,10 @@ Steps = Annotated[int | None, typer.Option("--steps", help="Sampling steps.")]
 Spacing = Annotated[
     str | None, typer.Option(help="Sampling grid: trailing, leading, linspace, karras[:ρ], log_snr[:END].")
 ]
-Eta = Annotated[float | None, typer.Option(help="Noise of samplers such as ddim: 0 none, 1 as much as DDPM.")]
+Eta = Annotated[
+    float | None,
+    typer.Option(help="Noise of samplers such as ddim: 0 none, 1 as much as DDPM; dpmpp_2m_sde takes more."),
+]
 Label = Annotated[str | None, typer.Option(help="Class to sample, by name or number.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 is the conditional model.")]
 Clip = Annotated[
