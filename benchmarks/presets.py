@@ -44,6 +44,7 @@ from toydiff.viz.png import save_png
 MEASURED = Path(__file__).with_name("presets.jsonl")
 LATER = ("bounded", "self_condition")
 OF_GUESSES = ("guess_from", "refine_until")
+OF_SDE = {"eta": 1.0, "S_tmax": None}
 """Settings that came after the first measurements: where they are off, everything is as it was then."""
 N, DRAWS = 1000, 3
 RESULTS = ("sliced W2", "NLL − H", "exact union", "FD-small", "class accuracy", "label agreement")
@@ -83,6 +84,9 @@ def meaning(run: Run) -> str:
     kept["model"] = {name: value for name, value in kept["model"].items() if value or name not in LATER}
     if not run.model.self_condition:
         kept["sampling"] = {name: value for name, value in kept["sampling"].items() if name not in OF_GUESSES}
+    sampler = kept["sampling"]["sampler"]
+    if sampler["kind"] == "dpmpp_2m_sde":
+        kept["sampling"]["sampler"] = {k: v for k, v in sampler.items() if k not in OF_SDE or v != OF_SDE[k]}
     return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 

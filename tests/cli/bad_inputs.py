@@ -905,7 +905,7 @@ EVALUATING = [
         2,
         "--set makes ddim:5 of what --compare names ddim:3",
     ),
-    Row(f"{E} --compare rk45,rk45:3", "run", 2, "names rk45 twice"),
+    Row(f"{E} --compare rk45:40,rk45", "run", 2, "names rk45:40 twice"),
     Row(f"{E} --compare ddim,heun --steps 5", "run", 2, "--compare names the samplers itself | Leave out"),
     Row("evaluate exact:mnist@9", "", 1, "the data set `mnist` is not ready | toydiff data fetch mnist"),
     Row("evaluate exact:npz:album.npz@9 -n 64", "album.npz", 2, "samples in a draw are too few | Take 65 at least"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from toydiff.cli.configure import configuration_layers
 from toydiff.config import Model, Run, Sampling
-from toydiff.data import Batch, Checkerboard, Gaussians, Shapes
+from toydiff.data import Batch, Checkerboard, Gaussians, Moons, Shapes
 from toydiff.data.files import Npy
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import Patient, examine, learned, sampled, timing, untrained
@@ -38,6 +38,7 @@ RUN = Run(
     training=Training(steps=1000, batch_size=64),
     sampling=Sampling(sampler=Heun(), steps=40, start=0.98),
 )
+MOONS = RUN.model_copy(update={"data": Moons()})
 
 
 class Oracle(nn.Module):
@@ -241,7 +242,26 @@ def test_a_file_of_few_points_is_no_fault(tmp_path: Path) -> None:
 def test_too_few_steps_are_measured() -> None:
     found = sampled.steps(patient(changed(steps=3)))
     assert found.verdict != "ok" and "--steps 12" in found.fix
-    assert "nothing to sample from" in sampled.steps(untrained("shapes", Run(data=Shapes(size=16)))).words
+    nobody = untrained("shapes", Run(data=Shapes(size=16)))
+    assert all("nothing to sample from" in check(nobody).words for check in (sampled.steps, sampled.spread))
+
+
+def test_steps_that_blur_are_measured_by_what_they_miss() -> None:
+    """Of three steps the distance alone says little: it is held against that of other data, the coverage is not."""
+    thin = MOONS.model_copy(update={"sampling": MOONS.sampling.model_copy(update={"steps": 3})})
+    found = sampled.steps(patient(thin, exact=thin.data.exact()))
+    assert found.numbers["coverage"] < found.numbers["coverage_of_more"] - 0.05
+    assert found.verdict != "ok" and "--steps 12" in found.fix
+    enough = sampled.steps(patient(MOONS, exact=thin.data.exact()))
+    assert enough.verdict == "ok" and abs(enough.numbers["coverage"] - enough.numbers["coverage_of_more"]) < 0.03
+
+
+def test_too_few_held_out_data_judge_nothing(tmp_path: Path) -> None:
+    np.save(path := tmp_path / "few.npy", DATA.draw(100, torch.Generator().manual_seed(0)).x.numpy())
+    known = patient(RUN.model_copy(update={"data": Npy(path=str(path))}), exact=DATA.exact())
+    for check in (sampled.start, sampled.steps, sampled.spread, sampled.memorisation):
+        found = check(known)
+        assert "10 held-out data are too few" in found.words and found.verdict != "problem"
 
 
 def test_samples_too_narrow_or_without_some_modes_are_found(healthy: Patient) -> None:

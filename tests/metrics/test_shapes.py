@@ -88,6 +88,18 @@ def check_real(data: Shapes, n: int, seed: int) -> float:
     return shapes.agreement(found, batch.label, data)
 
 
+def test_a_label_agrees_by_its_kinds_alone() -> None:
+    """Not by how many: one triangle more is needed to explain a pixel too many, and one may cover another."""
+    data = Shapes()
+    names = ["circle", "circle:2", "circle+rectangle", "line", "rectangle+circle:3", "triangle"]
+    labels = torch.tensor([*(data.label_of(name) for name in names), len(data.label_names)])  # the last one: "none"
+    alone, both = explain(drawn(CIRCLE)) * 7, explain(drawn(CIRCLE, BOX)) * 7
+    assert shapes.agreement(alone, labels, data) == pytest.approx(2 / 7)
+    assert shapes.agreement(both, labels, data) == pytest.approx(2 / 7)
+    assert shapes.agreement(explain(drawn()), labels, data) == 0
+    assert shapes.agreement(both[:3], labels, data) == pytest.approx(1 / 3)
+
+
 def test_real_pictures_are_explained_exactly_and_mostly_by_what_they_are_made_of() -> None:
     assert check_real(Shapes(), 150, 2) > 0.8
     assert check_real(Shapes(most=1), 50, 3) == 1  # nothing covers anything

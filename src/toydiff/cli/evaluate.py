@@ -155,10 +155,8 @@ def parse_compare(
 
 
 def name_of(loaded: Loaded) -> str:
-    """Return "ddim:10", or "rk45" for a sampler that chooses its steps itself."""
-    sampling = loaded.config.sampling
-    kind = sampling.sampler.kind
-    return kind if sampling.sampler.evaluations is None else f"{kind}:{sampling.steps}"
+    """Return "ddim:10"; the steps count for rk45 too, whose last one is the grid's."""
+    return f"{loaded.config.sampling.sampler.kind}:{loaded.config.sampling.steps}"
 
 
 def check_as_named(text: str, ways: list[tuple[str | None, int | None]], samplings: list[Loaded]) -> None:

@@ -24,8 +24,9 @@ def levels(patient: Patient) -> Finding:
     """Check the network's loss at each noise level against the least there is: that of the exact denoiser.
 
     E‖x̂_0 − x_0‖² − E‖x̂_0* − x_0‖² = E‖x̂_0 − x̂_0*‖², on held-out data; ½ ∫ of it dSNR bounds KL(data‖model) in nats
-    (Song et al. 2021, "Maximum likelihood training", theorem 1). Where no exact denoiser is known, the best linear one
-    is the yardstick: σ_d² sigma²/(alpha² σ_d² + sigma²) a coordinate (Wiener), which any network should beat.
+    (Song et al. 2021, "Maximum likelihood training", theorem 1), as far as the sampling grid goes: what finer noise
+    costs comes on top. Where no exact denoiser is known, the best linear one is the yardstick: σ_d² sigma²/(alpha² σ_d²
+    + sigma²) a coordinate (Wiener), which any network should beat.
     """
     if not patient.trained:
         return not_applicable("levels", "not trained yet: there is no network to compare")
@@ -39,14 +40,14 @@ def levels(patient: Patient) -> Finding:
     worst, most = max(points, key=lambda point: point[1])
     numbers = {"nats": total, "worst_log_snr": worst, "worst_excess": most}
     said = (
-        f"beside the exact denoiser the loss costs {short(total)} nats of KL at most; the most at log-SNR {worst:.1f} "
-        f"(sigma/alpha = {math.exp(-worst / 2):.2g}), {short(most)} a unit"
+        f"beside the exact denoiser the loss costs {short(total)} nats of KL from log-SNR {points[0][0]:.1f} to "
+        f"{points[-1][0]:.1f}; the most at {worst:.1f} (sigma/alpha = {math.exp(-worst / 2):.2g}), {short(most)} a unit"
     )
     verdict = graded(total, 0.2, 1.0)
     fix = ""
     if verdict != "ok":
         fix = f"Train longer or wider, or see more of log-SNR {worst:.0f} in training (density, weight)."
-        if (n := patient.run.data.n) is not None and n <= FEW:
+        if (n := patient.run.data.count) is not None and n <= FEW:
             fix = f"{n:,} data may be too few: more of them (--samples), or stop earlier. {fix}"
     return Finding("levels", verdict, said, numbers, fix)
 
@@ -187,7 +188,7 @@ def learning(patient: Patient) -> Finding:
         graded(falling, 0.1, 0.4),
         graded(clipped, 0.9, 1.0),
     )
-    lr, n = patient.run.training.optimizer.lr, patient.run.data.n
+    lr, n = patient.run.training.optimizer.lr, patient.run.data.count
     if foretold.fix or verdict == "ok":
         fix = foretold.fix
     elif rising > 0.1 and n is not None and n <= FEW:

@@ -29,7 +29,7 @@ from toydiff.training import streams
 distance = partial(sliced_w2, projections=64)
 """How far two sets of samples lie apart: 64 directions are enough to judge by, and leave time for the rest."""
 POINTS, IMAGES = 2000, 64
-FEWEST = 16
+FEWEST, FEWEST_REAL = 16, 16
 BEYOND = 3.0
 """Nats by which a sample where the density is 0 counts as less likely than the least likely of held-out data."""
 MORE = 4
@@ -82,7 +82,11 @@ class Patient:
         """Why there are no samples to judge, "" if there are: then they have been made."""
         if self.absent:
             return "there is nothing to sample from yet"
-        return self.broken if self.n else "sampling as configured would take too long here"
+        if not self.n:
+            return "sampling as configured would take too long here"
+        if self.few < FEWEST_REAL:
+            return f"{self.few} held-out data are too few to judge samples by"
+        return self.broken
 
     @cached_property
     def broken(self) -> str:

@@ -61,6 +61,12 @@ def steps(patient: Patient) -> Finding:
     said = (
         f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.few)}){nats}"
     )
+    real = patient.real.x
+    if not run.data.pictorial and len(real) > NEIGHBOURS:  # of the same seeds: what they differ by is the grid's doing
+        found, better = (coverage(x[: patient.few], real) for x in (patient.samples, finer))
+        numbers |= {"coverage": found, "coverage_of_more": better}
+        verdict = worst(verdict, graded(better - found, 0.05, 0.2))
+        said += f"; {found:.0%} and {better:.0%} of held-out data have a sample near by"
     fix = f"Sample with --steps {more}, or a sampler of higher order." if verdict != "ok" else ""
     return Finding("steps", verdict, said, numbers, fix)
 
@@ -71,7 +77,7 @@ def spread(patient: Patient) -> Finding:
     Coverage is the share of data with a sample among their five nearest neighbours' reach (Naeem et al. 2020).
     """
     if reason := patient.why_no_samples:
-        if patient.n and patient.broken:
+        if not patient.absent and patient.n and patient.broken:
             fix = "See learning rate, levels and units; before training went wrong there may be a better checkpoint."
             return Finding("spread", "problem", reason, {}, fix)
         return not_applicable("spread", reason)

@@ -24,7 +24,7 @@ MEANINGS = {
     "valid": share("higher", f"share of pictures the generator can draw, of the first {STRICT}"),
     "valid but for 2": share("higher", "share of pictures that differ from such a one in 2 pixels at most"),
     "valid but for 4": share("higher", "share of pictures that differ from such a one in 4 pixels at most"),
-    "label agreement": share("higher", "share of pictures explained by the kinds and the number asked for"),
+    "label agreement": share("higher", "share of pictures explained by just the kinds asked for"),
     "decided": share("higher", "share of pixels beyond ±0.9"),
     "area": Meaning("pixels", "lower", "W1 between the numbers of white pixels"),
     "pieces": share("lower", "total variation between the numbers of white pieces"),
@@ -80,15 +80,14 @@ def valid(explained: list[Explanation], tolerance: int) -> float:
 
 
 def agreement(explained: list[Explanation], label: Tensor, data: Shapes) -> float:
-    """Return the share of pictures explained by just the kinds and the number of shapes that their labels name.
+    """Return the share of pictures whose nearest union is made of just the kinds that their labels name.
 
-    A real picture may be explained by fewer shapes or by others than it was made of: one may cover another.
+    However many of each: a real picture may be explained by fewer shapes than it was made of, one of which covers
+    another, and a pixel too many takes one more to be explained.
     """
-    numbers = [
-        data.label_of(f"{'+'.join(sorted(set(each.kinds)))}:{len(each.kinds)}") if each.kinds else -1
-        for each in explained
-    ]
-    return float(np.mean([number == asked for number, asked in zip(numbers, label.tolist(), strict=False)]))
+    names = [*data.label_names, "none"]
+    asked = [set(names[number].partition(":")[0].split("+")) for number in label.tolist()[: len(explained)]]
+    return float(np.mean([set(each.kinds) == kinds for each, kinds in zip(explained, asked, strict=True)]))
 
 
 def decided(x: Tensor, beyond: float = 0.9) -> float:
