@@ -232,9 +232,16 @@ def test_mixture_entropy_by_other_routes(dim: int) -> None:
     assert together.entropy == pytest.approx(-float((log_p.exp() * log_p).sum()) * 0.02**dim, abs=1e-6)
 
 
-def test_entropy_is_refused_where_it_cannot_be_integrated() -> None:
-    with pytest.raises(ToydiffError, match="one and two dimensions"):
-        _ = mixture((3,)).entropy
+@pytest.mark.parametrize("dim", [3, 10])
+def test_mixture_entropy_in_many_dimensions_is_a_mean_over_draws(dim: int) -> None:
+    """Of Gaussians far apart it is known: the mean of theirs, and that of the choice between them."""
+    stds, weights = torch.tensor([0.3, 0.7]), torch.tensor([0.25, 0.75])
+    apart = Mixture(torch.stack([torch.zeros(dim), torch.full((dim,), 50.0)]), stds, weights)
+    singles = dim / 2 * (2 * math.pi * math.e * stds.double() ** 2).log()
+    known = float((weights * (singles - weights.log())).sum())
+    assert 0 < apart.entropy_error < 0.01
+    assert 0 < abs(apart.entropy - known) < 4 * apart.entropy_error
+    assert apart.entropy == Mixture(apart.means, stds, weights).entropy  # the same draws every time
 
 
 # ── labels ───────────────────────────────────────────────────────────────────────────────────────────────────────────

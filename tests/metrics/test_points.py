@@ -122,13 +122,14 @@ def test_mann_whitney_is_scipys_and_its_p_uniform_where_nothing_is_copied():
     assert kstest(p, "uniform").pvalue > 0.01
 
 
-def test_modes_are_measured_where_only_the_entropy_is_unknown() -> None:
+def test_what_the_density_says_is_measured_in_three_dimensions() -> None:
     data = GaussianMixture(means=((0.0,) * 3, (3.0,) * 3), std=0.2)
     measures = PointMeasures(data, conditional=True)
     x, y = (data.draw(400, torch.Generator().manual_seed(k)) for k in (0, 1))
-    assert set(measures.missing) == {"NLL − H", "outside", "copying"} and "entropy" in measures.missing["NLL − H"]
+    assert set(measures.missing) == {"outside", "copying"}
     found = measures(x, y)
-    assert found["label agreement"] == 1 and found["mode weights"] < 0.1 and "NLL − H" not in found
+    assert found["label agreement"] == 1 and found["mode weights"] < 0.1
+    assert 0 < abs(found["NLL − H"]) < 4 * (1.5 / 400) ** 0.5  # −log p of a Gaussian varies by D/2
 
 
 @pytest.mark.parametrize(("n", "held_out"), [(60, 60), (40, 100)])
