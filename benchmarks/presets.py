@@ -42,10 +42,10 @@ from toydiff.viz.images import font
 from toydiff.viz.png import save_png
 
 MEASURED = Path(__file__).with_name("presets.jsonl")
+# settings that came after the first measurements: where they are off, everything is as it was then
 LATER = ("bounded", "self_condition")
 OF_GUESSES = ("guess_from", "refine_until")
 OF_SDE = {"eta": 1.0, "S_tmax": None}
-"""Settings that came after the first measurements: where they are off, everything is as it was then."""
 N, DRAWS = 1000, 3
 RESULTS = ("sliced W2", "NLL − H", "exact union", "FD-small", "class accuracy", "label agreement")
 """Scores that the table shows, where a model has them; the file keeps all."""

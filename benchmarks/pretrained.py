@@ -109,7 +109,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         for key, (value, *floor) in row["small"].items():
             whole = row["whole"].get(key, [None])[0]
             said = f"{floor[0]:.3g} ± {floor[1]:.1g}" if floor else ""
-            lines.append(f"| {name} | {key} | {value:.3g} | {'' if whole is None else f'{whole:.3g}'} | {said} |")
+            lines.append(f"| {name} | {key} | {value:.3g} | {'–' if whole is None else f'{whole:.3g}'} | {said} |")
     return "\n".join(lines) + "\n"
 
 

@@ -239,8 +239,8 @@ def test_mixture_entropy_in_many_dimensions_is_a_mean_over_draws(dim: int) -> No
     apart = Mixture(torch.stack([torch.zeros(dim), torch.full((dim,), 50.0)]), stds, weights)
     singles = dim / 2 * (2 * math.pi * math.e * stds.double() ** 2).log()
     known = float((weights * (singles - weights.log())).sum())
-    assert 0 < apart.entropy_error < 0.01
-    assert 0 < abs(apart.entropy - known) < 4 * apart.entropy_error
+    assert 0 < apart.entropy_error < 0.04
+    assert 0 < abs(apart.entropy - known) < apart.entropy_error
     assert apart.entropy == Mixture(apart.means, stds, weights).entropy  # the same draws every time
 
 

@@ -177,7 +177,8 @@ def floors_of(
     """
     names = [name for name in measures.meanings if name not in measures.missing]
     made = [__version__, torch.__version__, ARCHITECTURE, measures.instrument]
-    key = [*made, data.model_dump(mode="json"), names, n, seed, draws, label]
+    meanings = {name: measures.meanings[name] for name in names}  # a score that means something else has another floor
+    key = [*made, data.model_dump(mode="json"), meanings, n, seed, draws, label]
     if data.available is not None:  # a file may have changed
         key.append(sha256(pair(data, n, seed, 0, label)[0].x.contiguous().numpy().tobytes()).hexdigest())
     path = cache and cache / f"{sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"

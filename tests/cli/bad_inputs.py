@@ -676,7 +676,10 @@ SAMPLING = [
     Row("sample tiny -o x.png --sampler [bold]x", "run", 2, "unknown kind `[bold]x`"),
     Row("sample tiny -o x.png --eta 0.5", "run", 2, "the sampler `heun` takes no --eta | Samplers that do: ddim"),
     Row(
-        "sample tiny -o x.png --sampler dpmpp_2m --eta 1", "run", 2, "`dpmpp_2m` takes no --eta | euler_ancestral, lang"
+        "sample tiny -o x.png --sampler dpmpp_2m --eta 1",
+        "run",
+        2,
+        "`dpmpp_2m` takes no --eta | euler_ancestral, dpmpp_2m_sde, lang",
     ),
     Row("sample tiny -o x.png --sampler euler_ancestral --eta -1", "run", 2, "sampling.sampler.eta = -1.0"),
     Row("sample tiny -o x.png --sampler dpmp_2m", "run", 2, "unknown kind `dpmp_2m`. Did you mean `dpmpp_2m`?"),

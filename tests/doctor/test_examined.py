@@ -259,9 +259,17 @@ def test_steps_that_blur_are_measured_by_what_they_miss() -> None:
 def test_too_few_held_out_data_judge_nothing(tmp_path: Path) -> None:
     np.save(path := tmp_path / "few.npy", DATA.draw(100, torch.Generator().manual_seed(0)).x.numpy())
     known = patient(RUN.model_copy(update={"data": Npy(path=str(path))}), exact=DATA.exact())
-    for check in (sampled.start, sampled.steps, sampled.spread, sampled.memorisation):
+    for check in (sampled.start, sampled.steps, sampled.spread):
         found = check(known)
         assert "10 held-out data are too few" in found.words and found.verdict != "problem"
+    copying = patient(known.run, exact=Empirical(known.run.data.fixed().x))
+    assert sampled.memorisation(copying).wrong  # its error is known at any number
+
+    def lost(x0: Tensor, level: Level) -> Tensor:
+        return torch.full_like(x0, math.nan)
+
+    broken = sampled.spread(patient(known.run, lost, DATA.exact()))
+    assert broken.verdict == "problem" and "not finite" in broken.words
 
 
 def test_samples_too_narrow_or_without_some_modes_are_found(healthy: Patient) -> None:

@@ -34,6 +34,11 @@ class Signals:
             for number, handler in old.items():
                 signal.signal(number, handler)
 
+    def agreed(self, number: int) -> None:
+        """Take the signal that some rank has got, 0 for none; one that came here meanwhile waits for the next step."""
+        if number:
+            self.stop = number
+
     @contextmanager
     def leavable(self) -> Iterator[None]:
         """Let a signal, also one that has come already, end the block by raising `Left`."""

@@ -194,8 +194,7 @@ class Trainer:
         """End all ranks after this step if one of them ends."""
         stop, over, left = self.records.agree(self.stop or 0, self.over, 0 if self.world.rank else len(self.due))
         self.over = bool(over or stop)
-        if stop:  # or none has come until then: what comes meanwhile is not undone, the next step finds it
-            self.signals.stop = stop
+        self.signals.agreed(stop)
         self.due = self.due[len(self.due) - left :]
 
     @contextmanager
@@ -222,12 +221,8 @@ class Trainer:
     def _log(
         self, step: Step, progress: Progress, began: float, on_metrics: Callable[[dict[str, Any]], None] | None
     ) -> None:
-        row = {
-            "step": step.step,
-            "loss": float(self.window) / self.count,
-            "lr": step.lr,
-            "grad_norm": float(step.grad_norm),
-        }
+        loss = float(self.window) / self.count
+        row = {"step": step.step, "loss": loss, "lr": step.lr, "grad_norm": float(step.grad_norm)}
         if step.epoch is not None:
             row["epoch"] = step.epoch
         self.window.zero_()

@@ -40,16 +40,21 @@ def levels(patient: Patient) -> Finding:
     worst, most = max(points, key=lambda point: point[1])
     numbers = {"nats": total, "worst_log_snr": worst, "worst_excess": most}
     said = (
-        f"beside the exact denoiser the loss costs {short(total)} nats of KL from log-SNR {points[0][0]:.1f} to "
-        f"{points[-1][0]:.1f}; the most at {worst:.1f} (sigma/alpha = {math.exp(-worst / 2):.2g}), {short(most)} a unit"
+        f"beside the exact denoiser the loss costs at most {short(total)} nats of KL from log-SNR "
+        f"{points[0][0]:.1f} to {points[-1][0]:.1f}; the most at {worst:.1f} "
+        f"(sigma/alpha = {math.exp(-worst / 2):.2g}), {short(most)} a unit"
     )
     verdict = graded(total, 0.2, 1.0)
     fix = ""
     if verdict != "ok":
         fix = f"Train longer or wider, or see more of log-SNR {worst:.0f} in training (density, weight)."
         if (n := patient.run.data.count) is not None and n <= FEW:
-            fix = f"{n:,} data may be too few: more of them (--samples), or stop earlier. {fix}"
+            fix = f"{n:,} data may be too few: more of them{_how_many(patient)}, or stop earlier. {fix}"
     return Finding("levels", verdict, said, numbers, fix)
+
+
+def _how_many(patient: Patient) -> str:
+    return " (--samples)" * (patient.run.data.n is not None)  # a file taken whole has no more
 
 
 def _against_linear(patient: Patient) -> Finding:
@@ -192,7 +197,7 @@ def learning(patient: Patient) -> Finding:
     if foretold.fix or verdict == "ok":
         fix = foretold.fix
     elif rising > 0.1 and n is not None and n <= FEW:
-        fix = f"The network learns its {n:,} data by heart: more of them (--samples), or fewer steps."
+        fix = f"The network learns its {n:,} data by heart: more of them{_how_many(patient)}, or fewer steps."
     elif spikes > 0.01 or rising > 0.1:
         fix = f"Lower it: --lr {short(lr / 3)}."
     elif falling > 0.1:

@@ -29,7 +29,7 @@ from toydiff.training import streams
 distance = partial(sliced_w2, projections=64)
 """How far two sets of samples lie apart: 64 directions are enough to judge by, and leave time for the rest."""
 POINTS, IMAGES = 2000, 64
-FEWEST, FEWEST_REAL = 16, 16
+FEWEST = 16
 BEYOND = 3.0
 """Nats by which a sample where the density is 0 counts as less likely than the least likely of held-out data."""
 MORE = 4
@@ -79,14 +79,17 @@ class Patient:
 
     @property
     def why_no_samples(self) -> str:
-        """Why there are no samples to judge, "" if there are: then they have been made."""
+        """Why there are no samples, "" if there are: then they have been made."""
         if self.absent:
             return "there is nothing to sample from yet"
-        if not self.n:
-            return "sampling as configured would take too long here"
-        if self.few < FEWEST_REAL:
-            return f"{self.few} held-out data are too few to judge samples by"
-        return self.broken
+        return self.broken if self.n else "sampling as configured would take too long here"
+
+    @property
+    def why_not_judged(self) -> str:
+        """Why samples cannot be judged by held-out data, "" if they can."""
+        if (reason := self.why_no_samples) or self.few >= FEWEST:
+            return reason
+        return f"{self.few} held-out data are too few to judge samples by"
 
     @cached_property
     def broken(self) -> str:

@@ -26,7 +26,7 @@ def start(patient: Patient) -> Finding:
     Both have the same noise and labels; their distance is what is lost by forgetting x_0 (Lin et al. 2023).
     """
     foretold = configured.start(patient.run)
-    if reason := patient.why_no_samples:
+    if reason := patient.why_not_judged:
         return foretold._replace(words=f"{foretold.words}; not measured: {reason}")
     if not patient.run.training.coupling.tweedie:
         return foretold._replace(words=f"{foretold.words}; x_T is not known where noise is coupled to the data")
@@ -48,7 +48,7 @@ def steps(patient: Patient) -> Finding:
     """Check whether the grid is fine enough: samples of the same seeds in four times the steps, beside the floor."""
     run = patient.run
     sampler, count = run.sampling.sampler, len(run.levels()) - 1
-    if reason := patient.why_no_samples:
+    if reason := patient.why_not_judged:
         return not_applicable("steps", reason)
     if sampler.evaluations is None:
         return not_applicable("steps", f"`{sampler.kind}` takes as many as its tolerance asks for")
@@ -61,11 +61,11 @@ def steps(patient: Patient) -> Finding:
     said = (
         f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.few)}){nats}"
     )
-    real = patient.real.x
-    if not run.data.pictorial and len(real) > NEIGHBOURS:  # of the same seeds: what they differ by is the grid's doing
-        found, better = (coverage(x[: patient.few], real) for x in (patient.samples, finer))
+    if not run.data.pictorial:
+        found, better = (coverage(x[: patient.few], patient.real.x) for x in (patient.samples, finer))
         numbers |= {"coverage": found, "coverage_of_more": better}
-        verdict = worst(verdict, graded(better - found, 0.05, 0.2))
+        error = math.sqrt((found * (1 - found) + better * (1 - better)) / patient.few)
+        verdict = worst(verdict, graded(better - found - 3 * error, 0.05, 0.2))
         said += f"; {found:.0%} and {better:.0%} of held-out data have a sample near by"
     fix = f"Sample with --steps {more}, or a sampler of higher order." if verdict != "ok" else ""
     return Finding("steps", verdict, said, numbers, fix)
@@ -76,7 +76,7 @@ def spread(patient: Patient) -> Finding:
 
     Coverage is the share of data with a sample among their five nearest neighbours' reach (Naeem et al. 2020).
     """
-    if reason := patient.why_no_samples:
+    if reason := patient.why_not_judged:
         if not patient.absent and patient.n and patient.broken:
             fix = "See learning rate, levels and units; before training went wrong there may be a better checkpoint."
             return Finding("spread", "problem", reason, {}, fix)
@@ -94,7 +94,7 @@ def spread(patient: Patient) -> Finding:
         f"samples are {ratio:.2f} ± {usual.sd:.2f} times as wide as data, {short(away)} from them "
         f"({floor_words(base, patient.few)}){nats}"
     )
-    if not data.pictorial and len(real) > NEIGHBOURS:
+    if not data.pictorial:
         found, best = coverage(ours, real), floor(coverage, data, patient.few, draws=5, seed=2)
         numbers |= {"coverage": found, "coverage_floor": best.mean}
         verdict = worst(verdict, graded(best.mean - found, 0.05, 0.2))

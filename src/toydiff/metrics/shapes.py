@@ -24,7 +24,7 @@ MEANINGS = {
     "valid": share("higher", f"share of pictures the generator can draw, of the first {STRICT}"),
     "valid but for 2": share("higher", "share of pictures that differ from such a one in 2 pixels at most"),
     "valid but for 4": share("higher", "share of pictures that differ from such a one in 4 pixels at most"),
-    "label agreement": share("higher", "share of pictures explained by just the kinds asked for"),
+    "label agreement": share("higher", "share of pictures explained, but for 4 pixels, by just the kinds asked for"),
     "decided": share("higher", "share of pixels beyond ±0.9"),
     "area": Meaning("pixels", "lower", "W1 between the numbers of white pixels"),
     "pieces": share("lower", "total variation between the numbers of white pieces"),
@@ -82,8 +82,8 @@ def valid(explained: list[Explanation], tolerance: int) -> float:
 def agreement(explained: list[Explanation], label: Tensor, data: Shapes) -> float:
     """Return the share of pictures whose nearest union is made of just the kinds that their labels name.
 
-    However many of each: a real picture may be explained by fewer shapes than it was made of, one of which covers
-    another, and a pixel too many takes one more to be explained.
+    However many of each, and of none beyond the reach of `explain`: a real picture may be explained by fewer shapes
+    than it was made of, one of which covers another, and a pixel too many takes one more to be explained.
     """
     names = [*data.label_names, "none"]
     asked = [set(names[number].partition(":")[0].split("+")) for number in label.tolist()[: len(explained)]]

@@ -106,7 +106,7 @@ class Mixture(ExactDenoiser):
         """How far the entropy may be off, in nats.
 
         Of a lattice: how far one twice as coarse is off, which is more by orders of magnitude. Of draws, in more than
-        two dimensions: the standard error.
+        two dimensions: four standard errors.
         """
         return self._entropy_and_error[1]
 
@@ -119,7 +119,7 @@ class Mixture(ExactDenoiser):
             return fine, abs(fine - coarse)
         generator = Generator().manual_seed(0)
         surprise = -torch.cat([self.log_prob(self.draw(10_000, generator).double()) for _ in range(20)])
-        return float(surprise.mean()), float(surprise.std()) / math.sqrt(len(surprise))
+        return float(surprise.mean()), 4 * float(surprise.std()) / math.sqrt(len(surprise))
 
     def _integrated(self, spacing: float) -> float:
         """Return the entropy by a lattice of `spacing` times the smallest std."""

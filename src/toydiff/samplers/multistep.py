@@ -61,9 +61,10 @@ def blend(estimates: list[Estimate], weights: Tensor | Sequence[float]) -> Tenso
 def steady(past: list[Estimate], t: Level, s: Level) -> list[Estimate]:
     """Return the estimates of x̂_0 without the oldest, while their errors would count more than 2½ times in x_s.
 
-    An error of x̂_0 counts 1 − e^−h in x_s, times Σ |w_j|: 2 for a line through two estimates, 4 to 7 for a parabola
-    through three, continued over one more of their steps. From h = 1 on that parabola misses by more than it gains, and
-    so does all looking back over the last step of a linspace grid. A step of h < ½ can look back as far as it likes.
+    An error of x̂_0 counts 1 − e^−h in x_s of the ODE, times Σ |w_j|: 2 for a line through two estimates, 4 to 7 for a
+    parabola through three, continued over one more of their steps. From h = 1 on that parabola misses by more than it
+    gains, and so does all looking back over the last step of a linspace grid. A step of h < ½ can look back as far as
+    it likes.
     """
     h = (s.log_snr - t.log_snr) / 2
     while len(past) > 1 and h > 0.5 and -torch.expm1(-h) * polynomial_weights(past, t, s, sign=1).abs().sum() > 2.5:
@@ -100,9 +101,10 @@ class DPMpp2M(Sampler):
 class DPMpp2MSDE(Sampler):
     """SDE-DPM-Solver++(2M): the same estimate, in the step of the reverse SDE (Lu et al. 2022, section 5).
 
-    eta is the share of that SDE's noise, in variance, τ² of Xue et al. 2023: x_t has the same distribution for any, if
-    x̂_0 is exact. 0 is dpmpp_2m. Beyond 1 the surplus is Langevin dynamics, by which later estimates undo the errors of
-    earlier ones. Steps that begin above S_tmax, in sigma/alpha, have eta = 1.
+    eta is the share of that SDE's noise, in variance: τ² of Xue et al. 2023, the square of ddim's in small steps. In
+    the limit of fine steps and with exact x̂_0, x_t has the same distribution for any; more noise takes more steps. 0
+    is dpmpp_2m. Beyond 1 the surplus is Langevin dynamics, by which later estimates undo the errors of earlier ones.
+    Steps that begin above S_tmax, in sigma/alpha, have eta = 1.
     """
 
     kind: Literal["dpmpp_2m_sde"] = "dpmpp_2m_sde"
