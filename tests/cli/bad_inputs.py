@@ -694,6 +694,12 @@ SAMPLING = [
         2,
         "S_tmin (5) must lie below S_tmax (2)",
     ),
+    Row(
+        "sample tiny -o x.png --sampler dpmpp_2m_sde --set sampler.S_tmax=2",
+        "run",
+        2,
+        "S_tmax says from where on eta counts",
+    ),
     Row("sample tiny -o x.png --sampler langevin --set sampler.snr=1", "run", 2, "sampling.sampler.snr = 1: should be"),
     Row("sample tiny -o x.png --sampler langevin --set sampler.corrections=0", "run", 2, "sampler.corrections = 0"),
     Row("sample tiny -o x.png --sampler rk45 --set sampler.rtol=0", "run", 2, "sampling.sampler.rtol = 0: should be"),

@@ -91,7 +91,7 @@ def parse_clip(text: str | None) -> Clip:
 
 def in_words(sampling: Sampling) -> str:
     """Return a way of sampling in a few words: "heun, 20 steps, trailing", and from where if not from t = 1."""
-    options = sampling.sampler.model_dump(exclude={"kind"})
+    options = sampling.sampler.model_dump(exclude={"kind"}, exclude_none=True)
     called = sampling.sampler.kind + "".join(f" {key}={value}" for key, value in options.items())
     words = [called, f"{sampling.steps} steps", str(sampling.spacing)]
     if sampling.start is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from toydiff.data import Batch, Data
@@ -62,11 +60,7 @@ class PointMeasures(Measures):
             self._law = None
             self.missing |= dict.fromkeys((*nll, *modes), error.message)
             return
-        try:
-            self._entropy = self._law.entropy
-        except ToydiffError as error:
-            self._entropy = math.nan
-            self.missing[nll[0]] = error.message
+        self._entropy = self._law.entropy
         if not isinstance(self._law, Boxes | Lattice):
             self.missing["outside"] = "the true density is nowhere 0"
         if label is not None:
