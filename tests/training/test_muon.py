@@ -19,16 +19,49 @@ def matrices(rows: int, columns: int, *, stack: int = 3) -> Tensor:
     return torch.randn(stack, rows, columns, generator=torch.Generator().manual_seed(rows * columns))
 
 
+def published(G: Tensor) -> Tensor:
+    """Return what Jordan et al. 2024 make of one matrix, in its dtype: X ← a X + (b A + c A²) X with A = X Xᵀ."""
+    if len(G) > G.shape[1]:
+        return published(G.mT).mT
+    X = G / torch.linalg.matrix_norm(G.float()).to(G)
+    for _ in range(5):
+        A = X @ X.mT
+        X = 3.4445 * X + (-4.7750 * A + 2.0315 * A @ A) @ X
+    return X
+
+
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 def test_it_is_the_published_iteration(rows: int, columns: int) -> None:
-    """Jordan et al. 2024: X ← a X + (b A + c A²) X with A = X Xᵀ, here in float64 and one matrix at a time."""
     G = matrices(rows, columns)
     for given, found in zip(G.double(), orthogonal(G), strict=True):
-        X = given / torch.linalg.matrix_norm(given)
-        for _ in range(5):
-            A = X @ X.mT
-            X = 3.4445 * X + (-4.7750 * A + 2.0315 * A @ A) @ X
-        torch.testing.assert_close(found.double(), X, rtol=0, atol=2e-4)
+        torch.testing.assert_close(found.double(), published(given), rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(96, 864), (128, 128), (200, 130)])
+@pytest.mark.parametrize("decades", [0, 1, 2, 5])
+def test_in_bfloat16_it_is_as_near_as_the_published_iteration_in_bfloat16(
+    rows: int, columns: int, decades: int
+) -> None:
+    """Both against that iteration in float64. Five steps on one square are further away than X is long."""
+    [generated] = matrices(rows, columns, stack=1).double()
+    U, _, Vh = torch.linalg.svd(generated, full_matrices=False)
+    G = (U * torch.logspace(0, -decades, min(rows, columns), dtype=torch.float64) @ Vh).float()
+    exact, [ours] = published(G.double()), orthogonal(G[None], torch.bfloat16)
+    away, theirs = ((each.double() - exact).norm() / exact.norm() for each in (ours, published(G.bfloat16())))
+    assert 0 < away < 0.02 + theirs < 0.25, (away, theirs)
+
+
+def test_only_large_matrices_are_taken_in_bfloat16_and_only_if_allowed() -> None:
+    for rows, same in ((128, False), (32, True)):
+        gradient = torch.randn(rows, 200, generator=torch.Generator().manual_seed(5))
+        moved = []
+        for allowed in (False, True):
+            weight = nn.Parameter(torch.zeros(rows, 200))
+            weight.grad = gradient.clone()
+            Muon().build([weight], allowed).step()
+            moved.append(weight.detach())
+        assert torch.equal(*moved) == same
+        torch.testing.assert_close(*moved, rtol=0, atol=0.05 * moved[0].abs().max().item())
 
 
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
@@ -47,7 +80,8 @@ def test_singular_values_come_near_to_one_and_directions_stay(rows: int, columns
 
 
 def test_nothing_stays_nothing() -> None:
-    assert torch.equal(orthogonal(torch.zeros(2, 3, 5)), torch.zeros(2, 3, 5))
+    for dtype in (torch.float32, torch.bfloat16):
+        assert torch.equal(orthogonal(torch.zeros(2, 3, 5), dtype), torch.zeros(2, 3, 5))
 
 
 def network() -> nn.Sequential:

@@ -79,7 +79,7 @@ def _timed(run: Run, batch_size: int, seconds: float) -> dict[str, float]:
         label_dropout=training.label_dropout, seed=run.seed, device=device, stratified=training.stratified,
         coupling=training.coupling,
     )  # fmt: skip
-    optimizer = training.optimizer.build(denoiser.parameters())
+    optimizer = training.optimizer.build(denoiser.parameters(), training.bfloat16(device))
     spent = dict.fromkeys(("data", "forward", "backward", "optimizer", "average"), 0.0)
 
     def timed(part: str, work: Callable[[], T]) -> T:

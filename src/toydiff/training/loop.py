@@ -51,7 +51,7 @@ class Training(Spec):
     label_dropout: float = Field(0.1, ge=0, le=1)
     """Share of labels replaced by "none", for classifier-free guidance (Ho & Salimans 2022)."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    """Of convolutions and matrix products; auto: bfloat16 where the device computes with it, float32 elsewhere."""
+    """Of convolutions and products of matrices, Muon's too; auto: bfloat16 where the device computes with it."""
     compile: bool = False
 
     def bfloat16(self, device: torch.device) -> bool:
@@ -157,7 +157,7 @@ def fit(
         coupling=training.coupling,
     )
     average = copy.deepcopy(denoiser).requires_grad_(False).eval()
-    optimizer = training.optimizer.build(denoiser.parameters())
+    optimizer = training.optimizer.build(denoiser.parameters(), training.bfloat16(device))
     start = 0
     if resume is not None:
         start = resume["step"]

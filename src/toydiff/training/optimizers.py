@@ -41,7 +41,7 @@ class Adam(_Optimizer):
 
     kind: Literal["adam"] = "adam"
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter], bfloat16: bool = False) -> torch.optim.Optimizer:
         """Return the optimizer; fused, because that one can refuse a step on the device."""
         return eager.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), fused=True)
 
@@ -52,7 +52,7 @@ class AdamW(_Optimizer):
     kind: Literal["adamw"] = "adamw"
     weight_decay: float = Field(0.01, ge=0, le=10)
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter], bfloat16: bool = False) -> torch.optim.Optimizer:
         """Return the optimizer; fused, because that one can refuse a step on the device."""
         return eager.AdamW(
             parameters, lr=self.lr, betas=(self.beta1, self.beta2), weight_decay=self.weight_decay, fused=True
@@ -70,11 +70,11 @@ class Muon(_Optimizer):
     rms: float = Field(0.2, gt=0, le=100)
     weight_decay: float = Field(0.01, ge=0, le=10)
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimizer; it can refuse a step on the device too."""
+    def build(self, parameters: Iterable[nn.Parameter], bfloat16: bool = False) -> torch.optim.Optimizer:
+        """Return the optimizer; it can refuse a step on the device too. Large matrices may be taken in `bfloat16`."""
         return OrthogonalMomentum(
             parameters, lr=self.lr, momentum=self.momentum, rms=self.rms, betas=(self.beta1, self.beta2),
-            weight_decay=self.weight_decay,
+            weight_decay=self.weight_decay, bfloat16=bfloat16,
         )  # fmt: skip
 
     def moments(self, parameter: Tensor) -> set[str]:
