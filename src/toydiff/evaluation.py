@@ -120,12 +120,25 @@ def divergence(
     return Score(name, KL, (mean,), (mean - half, mean + half), Floor(0.0, math.hypot(se, change)), note)
 
 
-def track(loaded: Loaded, seed: int, note: Callable[[str], object] = str) -> dict[str, float]:
-    """Return the quick scores of a model in training, the same noise and real data at every call."""
-    measures = measures_for(loaded.data, loaded.conditional, None)
-    n = enough(loaded.data, measures.few)
+def track(
+    loaded: Loaded,
+    seed: int,
+    floors: dict[str, Floor],
+    cache: Path | None = None,
+    note: Callable[[str], object] = str,
+) -> list[Score]:
+    """Return the quick scores of a model in training, of one draw: the same noise and real data at every call.
+
+    `floors` are filled in by the first call, for those that follow; see `evaluate` for `cache` and `note`.
+    """
+    data, measures = loaded.data, measures_for(loaded.data, loaded.conditional, None)
+    n = enough(data, measures.few)
     measures.prepare(note)
-    return measures.quick(loaded.sample(n, seed=seed), real(loaded.data, n, seed, "evaluate", 0, None))
+    values = measures.quick(loaded.sample(n, seed=seed), real(data, n, seed, "evaluate", 0, None))
+    if not floors:
+        floors |= floors_of(measures, data, n, seed, FLOOR_DRAWS, None, cache, note=note, quick=tuple(values))
+    meanings = measures.meanings
+    return [Score(name, meanings[name], (value,), floor=floors[name]) for name, value in values.items()]
 
 
 def class_of(loaded: Loaded, label: str | int | None) -> int | None:
@@ -168,14 +181,17 @@ def floors_of(
     draws: int,
     label: int | None,
     cache: Path | None,
-    on_progress: Callable[[str], object],
+    on_progress: Callable[[str], object] = str,
+    note: Callable[[str], object] = str,
+    quick: tuple[str, ...] = (),
 ) -> dict[str, Floor]:
-    """Return every score's floor at n samples: its mean and spread over pairs of fresh real draws.
+    """Return every score's floor at n samples, or that of the `quick` ones named: mean and spread over real pairs.
 
     What is known of `copying` needs no draws. Floors are kept in a file of the folder `cache`, named by all that they
-    depend on.
+    depend on; `note` hears of it when they are not.
     """
-    names = [name for name in measures.meanings if name not in measures.missing]
+    measure = measures.quick if quick else measures
+    names = [*quick] or [name for name in measures.meanings if name not in measures.missing]
     made = [__version__, torch.__version__, ARCHITECTURE, measures.instrument]
     meanings = {name: measures.meanings[name] for name in names}  # a score that means something else has another floor
     key = [*made, data.model_dump(mode="json"), meanings, n, seed, draws, label]
@@ -184,10 +200,11 @@ def floors_of(
     path = cache and cache / f"{sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
     if path is not None and (kept := _read(path, names)) is not None:
         return kept
+    note(f"measuring {draws} pairs of {n:,} real {data.word}, once: what the scores are to be compared with")
     rows = []
     for k in range(draws):
         on_progress(f"floor: pair {k + 1} of {draws} of {n:,} real {data.word}")
-        rows.append(measures(*pair(data, n, seed, k, label)))
+        rows.append(measure(*pair(data, n, seed, k, label)))
     columns = {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in names}
     floors = {name: Floor(float(column.mean()), float(column.std())) for name, column in columns.items()}
     if "copying" in floors:

@@ -694,6 +694,9 @@ SAMPLING = [
         2,
         "S_tmin (5) must lie below S_tmax (2)",
     ),
+    Row("sample tiny -o x.png --sampler edm --set sampler.S_tmin=0.1", "run", 2, "S_tmin is about the noise | is 0"),
+    Row("sample tiny -o x.png --sampler edm --set sampler.S_tmax=9", "run", 2, "S_tmax is about the noise of S_churn"),
+    Row("sample tiny -o x.png --sampler edm --set sampler.S_noise=1.1", "run", 2, "S_noise is about the noise | is 0"),
     Row(
         "sample tiny -o x.png --sampler dpmpp_2m_sde --set sampler.S_tmax=2",
         "run",

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from toydiff import evaluation
 from toydiff.cli import trainer
 from toydiff.cli.scores import _apart
 from toydiff.errors import SamplingDiverged
 from toydiff.metrics import classifier
-from toydiff.runs import Loaded
+from toydiff.metrics.floors import floor
+from toydiff.metrics.points import energy_distance, sliced_w2
+from toydiff.runs import Loaded, load
 
 from .. import scripted
 from .conftest import Toydiff
@@ -115,7 +118,7 @@ def test_a_run_goes_on_when_its_samples_cannot_be_measured(
     def refuse(*_: object, **__: object) -> None:
         raise SamplingDiverged("sampling gave a number that is not finite")
 
-    monkeypatch.setattr(trainer, "track", refuse)
+    monkeypatch.setattr(trainer, "follow", refuse)
     words = ("--set", "record.evaluate_every=10", "--runs-dir", "runs")
     done = toydiff("train", "moons", "--name", "odd", "--steps", "20", *TINY, *words)
     assert done.exit_code == 0
@@ -135,16 +138,27 @@ def test_a_likelihood_that_is_not_finite_is_no_number(
     assert (found["value"], found["interval"], found["floor"]) == (None, None, None) and "not finite" in found["note"]
 
 
-def test_scores_are_written_along_a_run_and_a_resumed_run_has_the_same(here: Path, toydiff: Toydiff) -> None:
+def test_scores_are_written_along_a_run_beside_their_floors_and_a_resumed_run_has_the_same(
+    here: Path, toydiff: Toydiff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "FLOOR_DRAWS", 4)
     words = ("--set", "record.evaluate_every=10", "--set", "sampling.steps=4", "--runs-dir", "runs")
-    toydiff("train", "moons", "--name", "whole", "--steps", "20", *TINY, *words)
+    once = "measuring 4 pairs of 2,000 real points, once"
+    said = toydiff("train", "moons", "--name", "whole", "--steps", "20", *TINY, *words, "--verbose").stderr
+    assert said.count(once) == 1 and "step 10: sliced W2 ↓ " in said and "(real data: 0.0" in said
     toydiff("train", "moons", "--name", "halves", "--steps", "20", *TINY, *words, "--max-time", "0.001s")
-    toydiff("resume", "halves", "--runs-dir", "runs")
+    assert once not in toydiff("resume", "halves", "--runs-dir", "runs").stderr  # kept from the run before
     whole, halves = ((here / "runs" / name / "metrics.jsonl").read_text() for name in ("whole", "halves"))
     assert whole == halves
     rows = [row for row in map(json.loads, whole.splitlines()) if "scores" in row]
     assert [row["step"] for row in rows] == [10, 20] and set(rows[0]["scores"]) == {"sliced W2", "energy distance"}
-    assert rows[0]["scores"] != rows[1]["scores"]
+    assert rows[0]["scores"] != rows[1]["scores"] and rows[0]["floors"] == rows[1]["floors"]
+    data = load("runs/whole").data
+    names = {"sliced W2": sliced_w2, "energy distance": energy_distance}
+    for name, score in names.items():  # the same draws, by another way
+        mean, sd = floor(score, data, 2000, draws=4)
+        assert rows[0]["floors"][name] == pytest.approx({"mean": mean, "sd": sd})
+        assert rows[1]["z"][name] == pytest.approx((rows[1]["scores"][name] - mean) / sd)
 
 
 def test_images_are_measured_by_a_classifier_made_once(

@@ -78,7 +78,8 @@ def test_edm_is_algorithm_2_as_printed(schedule: Schedule, churn: float) -> None
     def D(y: Tensor, sigma: Tensor) -> Tensor:
         return ORACLE(y, Level(0.0, 1.0, sigma))
 
-    frames = walk(EDM(S_churn=churn, S_tmin=low, S_tmax=high, S_noise=noise), levels)
+    window = {"S_tmin": low, "S_tmax": high, "S_noise": noise} if churn else {}
+    frames = walk(EDM(S_churn=churn, **window), levels)
     for (t, s), frame in zip(pairwise(levels), frames, strict=True):
         if t.alpha == 0:
             x = frame

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toydiff.metrics.scores import Score
 
 
 class Board:
@@ -30,10 +33,12 @@ class Board:
         for k, (_, value) in enumerate(bins):
             self._scalar(f"loss_by_noise_level/{k}_of_{len(bins)}", value, step)
 
-    def scores(self, step: int, scores: dict[str, float]) -> None:
-        """Write what was measured of samples."""
-        for name, value in scores.items():
-            self._scalar(f"scores/{name}", value, step)
+    def scores(self, step: int, scores: list[Score]) -> None:
+        """Write what was measured of samples, and how far from its floor it is, in sd."""
+        for score in scores:
+            for group, value in (("scores", score.value), ("z", score.z)):
+                if value is not None:
+                    self._scalar(f"{group}/{score.name}", value, step)
 
     def pictures(self, step: int, pictures: dict[str, Any]) -> None:
         """Write pictures."""

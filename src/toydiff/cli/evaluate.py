@@ -11,16 +11,16 @@ import typer
 from rich.status import Status
 
 from toydiff.cli import editing, options
+from toydiff.cli.following import kept_floors
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sampling import check_sampler_words, described, guidance_in_words, parse_clip, with_sampling
 from toydiff.cli.scores import as_dict, compared, differences, scores_table
 from toydiff.cli.talk import Talk
-from toydiff.errors import ConfigurationError, ToydiffError, did_you_mean
+from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.files import shown
 from toydiff.metrics import FEWEST
 from toydiff.metrics.program import read_program
 from toydiff.names import find, runs_dir
-from toydiff.published import data_dir
 
 if TYPE_CHECKING:
     from toydiff.runs import Loaded
@@ -198,14 +198,6 @@ def opening(loaded: Loaded, facts: dict[str, Any], guided: dict[str, Any]) -> li
         return [what, f"{size}; the entropy of the data is not known"]
     error = f" (off by {facts['entropy_error']:.0e} at most)" if facts["entropy_error"] else ""
     return [what, f"{size}; H = {facts['entropy']:.6f} nats{error}"]
-
-
-def kept_floors() -> Path | None:
-    """Return the folder that floors are kept in, None where there is no home for it."""
-    try:
-        return data_dir() / "floors"
-    except ToydiffError:
-        return None
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toydiff.cli.drawing import Paper, provenance
-from toydiff.cli.evaluate import kept_floors, progress
+from toydiff.cli.evaluate import progress
+from toydiff.cli.following import kept_floors
 from toydiff.cli.memory import enough_memory, too_many
 from toydiff.cli.sample import choose_output, free_name
 from toydiff.cli.sampling import described

@@ -17,6 +17,7 @@ from torch import Tensor
 from toydiff import checkpoint as checkpoints
 from toydiff.cli.board import Board
 from toydiff.cli.configure import to_toml
+from toydiff.cli.following import as_row, follow, in_line
 from toydiff.cli.keeping import (
     alone,
     best_kept,
@@ -38,8 +39,8 @@ from toydiff.config import Run
 from toydiff.dist import ALONE, World
 from toydiff.environment import environment, fingerprint, settle_threads
 from toydiff.errors import SamplingDiverged, ToydiffError
-from toydiff.evaluation import track
 from toydiff.files import write_text
+from toydiff.metrics.scores import Floor
 from toydiff.names import Found
 from toydiff.runs import Loaded
 from toydiff.training import Step, Validator, fit
@@ -85,6 +86,7 @@ class Trainer:
         """What the disk would not take so far, by file."""
         self.due: list[str] = [task for task in TASKS if task in header.get("due", [])]
         """What is still to be done after the step it is at: a signal left it undone."""
+        self.floors: dict[str, Floor] = {}
         self.signals = Signals(passed_on=world.size > 1)
         self.over = False
         self.at, self.speed = self.start, 0.0
@@ -252,9 +254,10 @@ class Trainer:
     def _score(self, step: Step, on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         """Measure samples of the averaged weights against held-out data, the same noise and data every time."""
         with self.signals.leavable():
-            scores = track(self.loaded(step.ema), self.run.seed, self.talk.note)
-        self._add({"step": step.step, "scores": scores}, on_metrics)
+            scores = follow(self.loaded(step.ema), self.floors, self.talk)
+        self._add({"step": step.step, **as_row(scores)}, on_metrics)
         self.board.scores(step.step, scores)
+        self.talk.detail(f"step {step.step:,}: {in_line(scores)}")
 
     def _add(self, row: dict[str, Any], on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         self.metrics.append(row)
