@@ -24,7 +24,7 @@ from toydiff.names import Found
 from toydiff.networks import MLP, UNet
 from toydiff.oracle import Empirical, ExactDenoiser
 from toydiff.runs import Loaded
-from toydiff.samplers import Heun
+from toydiff.samplers import DDIM, Heun
 from toydiff.schedules import Flow, Level
 from toydiff.training import Training, fit
 from toydiff.training.couplings import OT
@@ -254,6 +254,25 @@ def test_steps_that_blur_are_measured_by_what_they_miss() -> None:
     assert found.verdict != "ok" and "--steps 12" in found.fix
     enough = sampled.steps(patient(MOONS, exact=thin.data.exact()))
     assert enough.verdict == "ok" and abs(enough.numbers["coverage"] - enough.numbers["coverage_of_more"]) < 0.03
+
+
+def test_of_pictures_of_shapes_too_few_steps_are_measured_by_what_is_no_shape_any_more() -> None:
+    """Pixels that stay wrong until the last steps hardly move pictures, but no shape has them."""
+    data = Shapes(size=16, n=300)
+    exact = Empirical(data.fixed().x)
+
+    def speckled(x0: Tensor, level: Level) -> Tensor:
+        x0 = x0.clone()
+        x0[..., 1::5, 1::8] *= torch.where(level.t > 0.06, -1, 1)
+        return x0
+
+    for count, verdict, share in ((10, "problem", 0), (40, "ok", 1)):
+        run = Run(data=data, schedule=Flow(), network=UNet(), sampling=Sampling(steps=count, sampler=DDIM()))
+        found, seen = (check(patient(run, speckled, exact)) for check in (sampled.steps, sampled.spread))
+        assert found.verdict == verdict and ("--steps 40" in found.fix) == (count == 10)
+        assert found.numbers["valid"] == seen.numbers["valid"] == share and found.numbers["valid_of_more"] == 1
+        assert found.numbers["z"] < 3  # the distance says nothing
+        assert f"{share:.0%} of samples are unions of shapes but for 2 pixels" in seen.words
 
 
 def test_too_few_held_out_data_judge_nothing(tmp_path: Path) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor
 
+from toydiff.data.shapes import Shapes
 from toydiff.doctor import configured
 from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short, worst
 from toydiff.doctor.patient import Patient, distance
 from toydiff.metrics.floors import floor
 from toydiff.metrics.points import density_and_coverage, mann_whitney, nearest
 from toydiff.metrics.scores import Floor
+from toydiff.metrics.shapes import explicable, valid
+from toydiff.metrics.validity import explain
 
 NEIGHBOURS = 5
 PICTURES = 5000
@@ -61,12 +67,12 @@ def steps(patient: Patient) -> Finding:
     said = (
         f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.few)}){nats}"
     )
-    if not run.data.pictorial:
-        found, better = (coverage(x[: patient.few], patient.real.x) for x in (patient.samples, finer))
-        numbers |= {"coverage": found, "coverage_of_more": better}
+    if good := _share(patient):
+        found, better = (good.of(x[: patient.few]) for x in (patient.samples, finer))
+        numbers |= {good.name: found, f"{good.name}_of_more": better}
         error = math.sqrt((found * (1 - found) + better * (1 - better)) / patient.few)
         verdict = worst(verdict, graded(better - found - 3 * error, 0.05, 0.2))
-        said += f"; {found:.0%} and {better:.0%} of held-out data have a sample near by"
+        said += f"; {found:.0%} and {better:.0%} {good.words}"
     fix = f"Sample with --steps {more}, or a sampler of higher order." if verdict != "ok" else ""
     return Finding("steps", verdict, said, numbers, fix)
 
@@ -94,11 +100,14 @@ def spread(patient: Patient) -> Finding:
         f"samples are {ratio:.2f} ± {usual.sd:.2f} times as wide as data, {short(away)} from them "
         f"({floor_words(base, patient.few)}){nats}"
     )
+    if good := _share(patient):
+        numbers[good.name] = found = good.of(ours)
+        said += f"; {found:.0%} {good.words}"
     if not data.pictorial:
-        found, best = coverage(ours, real), floor(coverage, data, patient.few, draws=5, seed=2)
-        numbers |= {"coverage": found, "coverage_floor": best.mean}
+        best = floor(coverage, data, patient.few, draws=5, seed=2)
+        numbers["coverage_floor"] = best.mean
         verdict = worst(verdict, graded(best.mean - found, 0.05, 0.2))
-        said += f"; {found:.0%} of held-out data have a sample near by ({best.mean:.0%} would be usual)"
+        said += f" ({best.mean:.0%} would be usual)"
     fix = "See levels, start, sampler and steps for where it is lost." if verdict != "ok" else ""
     return Finding("spread", verdict, said, numbers, fix)
 
@@ -128,6 +137,26 @@ def memorisation(patient: Patient) -> Finding:
     )
     fix = "More data (--samples), fewer steps, or a smaller network." if verdict != "ok" else ""
     return Finding("memorisation", verdict, said, numbers, fix)
+
+
+class _Share(NamedTuple):
+    """How good samples are, as a share."""
+
+    name: str
+    of: Callable[[Tensor], float]
+    words: str
+
+
+def _share(patient: Patient) -> _Share | None:
+    """Return the share that says most of such samples: what they cover, or how many are right; None of photographs."""
+    data = patient.run.data
+    if not data.pictorial:
+        near = partial(coverage, y=patient.real.x)
+        return _Share("coverage", near, "of held-out data have a sample near by")
+    if not isinstance(data, Shapes) or not explicable(data):
+        return None
+    right = "of samples are unions of shapes but for 2 pixels"
+    return _Share("valid", lambda x: valid(explain(x, data.most, within=2), 2), right)
 
 
 def _z(base: Floor, value: float) -> float:

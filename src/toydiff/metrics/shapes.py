@@ -43,7 +43,7 @@ class ShapeMeasures(Measures):
         self.data, self.missing = data, {}
         training = data.fixed().x if data.n is not None else data.draw(SEEN, Generator().manual_seed(data.seed)).x
         self._seen = set(keys(training))
-        if data.size > LARGEST or data.most > MOST:
+        if not explicable(data):
             reason = f"pictures are explained up to {LARGEST} pixels a side and by {MOST} shapes at most"
             self.missing |= dict.fromkeys((*_VALID.values(), "label agreement"), reason)
         elif not conditional:
@@ -72,6 +72,11 @@ class ShapeMeasures(Measures):
             explained = explain(samples.x, self.data.most, 2)
             found |= {_VALID[tolerance]: valid(explained, tolerance) for tolerance in (0, 2)}
         return found
+
+
+def explicable(data: Shapes) -> bool:
+    """Return whether `explain` can tell what such pictures are made of."""
+    return data.size <= LARGEST and data.most <= MOST
 
 
 def valid(explained: list[Explanation], tolerance: int) -> float:
