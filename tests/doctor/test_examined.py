@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from toydiff.cli.configure import configuration_layers
 from toydiff.config import Model, Run, Sampling
-from toydiff.data import Batch, Checkerboard, Gaussians, Moons, Shapes
+from toydiff.data import Batch, Checkerboard, GaussianMixture, Gaussians, Moons, Shapes
 from toydiff.data.files import Npy
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import Patient, examine, learned, sampled, timing, untrained
@@ -307,7 +307,20 @@ def test_copies_are_found() -> None:
     assert copying.verdict == "problem" and copying.numbers["nearer"] > 0.9
     fresh = sampled.memorisation(patient(run))
     assert fresh.verdict == "ok" and abs(fresh.numbers["z"]) < 4
+    assert (
+        copying.numbers["alone"] > copying.numbers["usual"] + 0.3
+        and abs(fresh.numbers["alone"] - fresh.numbers["usual"]) < 0.1
+    )
     assert sampled.memorisation(patient()).verdict == "not applicable"
+
+
+def test_what_is_near_to_all_training_data_is_no_copy() -> None:
+    """The middle of a Gaussian in ten dimensions is nearer to every one of its points than they are to each other."""
+    data = GaussianMixture(means=((0.0,) * 10,), std=1.0, n=300)
+    run = RUN.model_copy(update={"data": data})
+    blurred = sampled.memorisation(patient(run, lambda x0, level: 0.3 * x0))
+    assert blurred.numbers["nearer"] > 0.95 and blurred.numbers["alone"] == 0 and blurred.verdict == "ok"
+    assert sampled.memorisation(patient(run, exact=Empirical(data.fixed().x))).verdict == "problem"
 
 
 def test_samples_that_would_take_too_long_are_not_made() -> None:

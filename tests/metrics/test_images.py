@@ -17,7 +17,7 @@ from toydiff.errors import ToydiffError
 from toydiff.metrics import classifier, points
 from toydiff.metrics.floors import pair, real
 from toydiff.metrics.images import MEANINGS, PIXELS, ImageMeasures
-from toydiff.metrics.points import density_and_coverage, frechet_distance, kernel_distance, nearest
+from toydiff.metrics.points import density_and_coverage, frechet_distance, kernel_distance, nearest, two_nearest
 
 
 def draw(n: int, d: int, seed: int) -> Tensor:
@@ -94,10 +94,15 @@ def test_kernel_distance_is_unbiased_and_the_sum_over_pairs() -> None:
 
 def test_neighbours_are_the_same_with_a_tree_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = draw(200, 12, 0), draw(300, 12, 1)
-    with_tree = nearest(x, y), density_and_coverage(x, y)
+    with_tree = two_nearest(x, y), density_and_coverage(x, y)
+    exact = (x[:, None] - y).square().sum(-1).sqrt().sort().values[:, :2]
+    torch.testing.assert_close(with_tree[0], exact.double(), rtol=1e-5, atol=1e-6)
+    assert two_nearest(x, y[:1])[0].tolist() == [pytest.approx(float((x[0] - y[0]).norm())), math.inf]
     monkeypatch.setattr(points, "_TREE", 0)
     monkeypatch.setattr(points, "_PAIRS", 1000)
-    assert nearest(x, y).tolist() == pytest.approx(with_tree[0].tolist())
+    torch.testing.assert_close(two_nearest(x, y), with_tree[0], rtol=1e-9, atol=1e-9)
+    assert two_nearest(x, y[:1])[0].tolist() == [pytest.approx(float((x[0] - y[0]).norm())), math.inf]
+    assert torch.equal(nearest(x, y), two_nearest(x, y)[:, 0])
     assert density_and_coverage(x, y) == pytest.approx(with_tree[1])
 
 

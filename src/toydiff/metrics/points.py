@@ -123,12 +123,20 @@ def density_and_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[flo
 
 def nearest(x: Tensor, points: Tensor) -> Tensor:
     """Return the distance from every x to the nearest of `points`, (N,) float64."""
+    return two_nearest(x, points)[:, 0]
+
+
+def two_nearest(x: Tensor, points: Tensor) -> Tensor:
+    """Return the distances from every x to the nearest of `points` and the next, (N, 2) float64; ∞ if there is none."""
     from scipy.spatial import KDTree
 
-    if math.prod(x.shape[1:]) > _TREE:
-        a, b = x.flatten(1).double(), points.flatten(1).double()
-        return torch.cat([torch.cdist(rows, b).amin(1) for rows in torch.split(a, max(1, _PAIRS // len(b)))])
-    return torch.from_numpy(KDTree(points.flatten(1).double().numpy()).query(x.flatten(1).double().numpy())[0])
+    a, b = x.flatten(1).double(), points.flatten(1).double()
+    if a.shape[1] <= _TREE:
+        return torch.from_numpy(KDTree(b.numpy()).query(a.numpy(), k=2)[0])
+    far = b.new_full((len(a), 1), math.inf)
+    distances = (torch.cdist(rows, b) for rows in torch.split(a, max(1, _PAIRS // len(b))))
+    found = torch.cat([each.topk(min(2, len(b)), largest=False).values for each in distances])
+    return torch.cat([found, far], 1)[:, :2]
 
 
 def mann_whitney(a: Tensor, b: Tensor) -> float:
