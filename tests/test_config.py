@@ -13,6 +13,7 @@ from toydiff.data import AnyData, Gaussians, Moons, Shapes, SwissRoll
 from toydiff.names import FILE_KINDS
 from toydiff.networks import MLP, UNet
 from toydiff.published import OFFICIAL
+from toydiff.samplers import EDM, DPMpp2MSDE, Sampler
 from toydiff.schedules import CLEAN, Cosine, Flow, Linear
 from toydiff.spec import kinds
 from toydiff.training import Training
@@ -146,3 +147,13 @@ def test_settings_that_change_nothing_are_known() -> None:
     images = Run(data=Shapes(n=5), network=UNet(), model=Model(target="x0", self_condition=True, conditional=True))
     assert not {"sampling.guess_from", "sampling.refine_until"} & images.idle().keys()
     assert "schedule.beta_clip" not in Run(schedule=Flow()).idle()
+
+
+@pytest.mark.parametrize("idle", [EDM(S_tmin=0.1), EDM(S_tmax=9), EDM(S_noise=1.1), DPMpp2MSDE(S_tmax=2)])
+def test_options_of_a_sampler_that_change_nothing_are_known_and_no_obstacle(idle: Sampler) -> None:
+    """A run may have been saved with them."""
+    [(path, words)] = Run(sampling=Sampling(sampler=idle)).in_vain().items()
+    option = path.removeprefix("sampling.sampler.")
+    assert f"{path} = {getattr(idle, option)} has no effect: " in words
+    busy = type(idle)(**idle.model_dump() | ({"S_churn": 5.0} if idle.kind == "edm" else {"eta": 3.0}))
+    assert not Run(sampling=Sampling(sampler=busy)).in_vain() and Run().in_vain() == {}

@@ -125,9 +125,12 @@ def test_floors_are_kept_and_a_damaged_file_of_them_is_made_again(
 
 
 def test_tracking_measures_the_same_at_every_call() -> None:
-    model = load("exact:gaussians")
-    assert track(model, 3) == track(model, 3) != track(model, 4)
-    assert set(track(model, 3)) == {"sliced W2", "energy distance"}
+    model, floors, others = load("exact:gaussians"), {}, {}
+    first = track(model, 3, floors)
+    assert {score.name for score in first} == floors.keys() == {"sliced W2", "energy distance"}
+    known = dict(floors)
+    assert track(model, 3, floors) == first != track(model, 4, others) and floors == known != others
+    assert all(score.floor == known[score.name] and abs(score.z) < 4 for score in first)
 
 
 def test_of_a_finite_set_the_floor_is_training_data_beside_held_out_ones(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Annotated, Literal, Self
 
 import torch
@@ -166,7 +167,18 @@ class Run(Spec):
             ),
             "schedule.beta_clip": (getattr(self.schedule, "T", 0) is None, continuous),
         }
-        return {path: why for path, (idle, why) in found.items() if idle}
+        of_sampler = {f"sampling.sampler.{option}": why for option, why in self.sampling.sampler.idle.items()}
+        return {path: why for path, (idle, why) in found.items() if idle} | of_sampler
+
+    def in_vain(self) -> dict[str, str]:
+        """Return {path: value, and why it has no effect} of the `idle` settings that are not at their defaults."""
+        found = {}
+        for path, why in self.idle().items():
+            *tables, key = path.split(".")
+            spec = reduce(getattr, tables, self)
+            if (value := getattr(spec, key)) != type(spec).model_fields[key].default:
+                found[path] = f"{path} = {value} has no effect: {why}"
+        return found
 
     def cannot_sample(self, sampler: Sampler) -> tuple[str, str] | None:
         """Return why a sampler cannot serve this model, and which ones can, or None."""

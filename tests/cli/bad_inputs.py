@@ -694,14 +694,15 @@ SAMPLING = [
         2,
         "S_tmin (5) must lie below S_tmax (2)",
     ),
-    Row("sample tiny -o x.png --sampler edm --set sampler.S_tmin=0.1", "run", 2, "S_tmin is about the noise | is 0"),
-    Row("sample tiny -o x.png --sampler edm --set sampler.S_tmax=9", "run", 2, "S_tmax is about the noise of S_churn"),
-    Row("sample tiny -o x.png --sampler edm --set sampler.S_noise=1.1", "run", 2, "S_noise is about the noise | is 0"),
-    Row(
-        "sample tiny -o x.png --sampler dpmpp_2m_sde --set sampler.S_tmax=2",
-        "run",
-        2,
-        "S_tmax says from where on eta counts",
+    *(
+        Row(f"sample tiny -o x.png --sampler {sampler} --set {words}", "run", 2, f"has no effect: {why} | Leave it out")
+        for sampler, words, why in (
+            ("edm", "sampler.S_tmin=0.1", "it is about the noise of S_churn, of which there is none"),
+            ("edm", "sampler.S_tmax=9", "it is about the noise of S_churn, of which there is none"),
+            ("edm", "sampler.S_noise=1.1", "it is about the noise of S_churn, of which there is none"),
+            ("dpmpp_2m_sde", "sampler.S_tmax=2", "it says up to where eta counts"),
+            ("ddim", "sampling.guess_from=3", "the network takes no guess"),
+        )
     ),
     Row("sample tiny -o x.png --sampler langevin --set sampler.snr=1", "run", 2, "sampling.sampler.snr = 1: should be"),
     Row("sample tiny -o x.png --sampler langevin --set sampler.corrections=0", "run", 2, "sampler.corrections = 0"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from toydiff.cli.configure import configuration_layers
 from toydiff.config import Model, Run, Sampling
-from toydiff.data import Batch, Checkerboard, GaussianMixture, Gaussians, Moons, Shapes
+from toydiff.data import Batch, Checkerboard, GaussianMixture, Gaussians, Moons, Npz, Shapes
 from toydiff.data.files import Npy
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import Patient, examine, learned, sampled, timing, untrained
@@ -268,11 +268,14 @@ def test_of_pictures_of_shapes_too_few_steps_are_measured_by_what_is_no_shape_an
 
     for count, verdict, share in ((10, "problem", 0), (40, "ok", 1)):
         run = Run(data=data, schedule=Flow(), network=UNet(), sampling=Sampling(steps=count, sampler=DDIM()))
-        found, seen = (check(patient(run, speckled, exact)) for check in (sampled.steps, sampled.spread))
+        found = sampled.steps(patient(run, speckled, exact))
         assert found.verdict == verdict and ("--steps 40" in found.fix) == (count == 10)
-        assert found.numbers["valid"] == seen.numbers["valid"] == share and found.numbers["valid_of_more"] == 1
+        assert (found.numbers["valid"], found.numbers["valid_of_more"]) == (share, 1)
         assert found.numbers["z"] < 3  # the distance says nothing
-        assert f"{share:.0%} of samples are unions of shapes but for 2 pixels" in seen.words
+        assert f"{share:.0%} and 100% of samples are unions of shapes but for 2 pixels" in found.words
+    white = torch.ones(64, 1, 16, 16)
+    white[:8] = data.fixed().x[:8]
+    assert sampled.unions(white, 3, seconds=0) == 1 > sampled.unions(white[4:12], 3) == 0.5  # there was time for eight
 
 
 def test_too_few_held_out_data_judge_nothing(tmp_path: Path) -> None:
@@ -321,6 +324,17 @@ def test_what_is_near_to_all_training_data_is_no_copy() -> None:
     blurred = sampled.memorisation(patient(run, lambda x0, level: 0.3 * x0))
     assert blurred.numbers["nearer"] > 0.95 and blurred.numbers["alone"] == 0 and blurred.verdict == "ok"
     assert sampled.memorisation(patient(run, exact=Empirical(data.fixed().x))).verdict == "problem"
+
+
+def test_copies_are_found_of_one_datum_and_of_data_that_are_there_twice(tmp_path: Path) -> None:
+    one = RUN.model_copy(update={"data": Gaussians(n=1)})
+    assert sampled.memorisation(patient(one, exact=Empirical(one.data.fixed().x))).verdict == "problem"
+    pictures = np.random.default_rng(0).integers(0, 256, (300, 8, 8), dtype=np.uint8)
+    rows = [*range(200), *range(200), *range(200, 300)]  # the last hundred are held out
+    np.savez(path := tmp_path / "twice.npz", images=pictures[rows], split=np.arange(500) >= 400)
+    twice = RUN.model_copy(update={"data": Npz(path=str(path))})
+    found = sampled.memorisation(patient(twice, exact=Empirical(twice.data.fixed().x)))
+    assert found.verdict == "problem" and found.numbers["n"] == 200
 
 
 def test_samples_that_would_take_too_long_are_not_made() -> None:

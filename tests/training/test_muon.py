@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from toydiff.config import Run
 from toydiff.errors import ToydiffError
-from toydiff.training.muon import orthogonal
+from toydiff.networks import MLP
+from toydiff.training import Training, fit
+from toydiff.training.muon import OrthogonalMomentum, orthogonal
 from toydiff.training.optimizers import AdamW, Muon, check_moments, restore
 
 SHAPES = [(5, 5), (4, 9), (96, 864), (200, 30), (1, 7), (7, 1)]
@@ -205,3 +208,10 @@ def test_what_it_keeps_is_restored_and_another_kinds_is_refused() -> None:
     train(parts, adam, range(1))
     with pytest.raises(ToydiffError, match="does not fit the network"):
         restore(spec, second, adam.state_dict())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_is_as_precise_as_its_run(precision: str) -> None:
+    run = Run(network=MLP(widths=(128, 128)), training=Training(steps=1, optimizer=Muon(), precision=precision))
+    [step] = fit(run.build(), run.data, run.training)
+    assert isinstance(step.optimizer, OrthogonalMomentum) and step.optimizer.bfloat16 == (precision == "bfloat16")

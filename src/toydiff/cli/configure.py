@@ -95,12 +95,9 @@ def data_assignments(source: Source) -> list[tuple[str, Any]]:
 def warn_of_idle(resolved: Resolved, talk: Talk) -> None:
     """Warn of what the user has set, other than to its default, and what has no effect in this configuration."""
     run, sources = resolved
-    for path, why in run.idle().items():
-        table, key = path.split(".")
-        spec = getattr(run, table)
-        chosen = not sources.get(path, "preset ").startswith("preset ")
-        if chosen and getattr(spec, key) != type(spec).model_fields[key].default:
-            talk.warn(f"{path} = {getattr(spec, key)} has no effect: {why}")
+    for path, words in run.in_vain().items():
+        if not sources.get(path, "preset ").startswith("preset "):
+            talk.warn(words)
 
 
 def to_toml(run: Run, sources: dict[str, str] | None = None) -> str:

@@ -71,7 +71,11 @@ def sampled_as(
                 "For example: --set sampler.variance=beta or --set start=0.975",
             )
         values.append((path if path.startswith("sampling.") else f"sampling.{path}", value))
-    return resolve([Layer("command line", values)], base=run).run
+    other = resolve([Layer("command line", values)], base=run).run
+    for idle, words in other.in_vain().items():  # what the model was saved with may be so, what is asked for now not
+        if idle in dict(values):
+            raise ConfigurationError(words, "Leave it out.")
+    return other
 
 
 def parse_clip(text: str | None) -> Clip:

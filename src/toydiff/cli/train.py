@@ -149,12 +149,15 @@ def trainer_of(
     run: Run, folder: Path, preset: str | None, talk: Talk, device: str, checkpoint: Path | None, world: World
 ) -> Trainer:
     """Return what trains in `folder`, from `checkpoint` if there is one; ToydiffError unless it is so on all ranks."""
+    import torch
+
     from toydiff.cli.trainer import Trainer
 
     with world.together():
         trainer = Trainer(run, folder, preset=preset, talk=talk, device=device, resume=checkpoint, world=world)
     read = trainer.state.digest if trainer.state else ""
     facts = {"configuration": run.model_dump_json(), "data": trainer.fingerprint, "checkpoint": read}
+    facts["precision by training.precision=auto"] = str(run.training.bfloat16(torch.device(device)))
     world.same({"version of toydiff": __version__, **facts})
     return trainer
 

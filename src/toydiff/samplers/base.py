@@ -53,6 +53,11 @@ class Sampler(Spec):
                 return True
         return False
 
+    @property
+    def idle(self) -> dict[str, str]:
+        """{option: why} of those that have no effect beside the others, whatever their values."""
+        return {}
+
     def trajectory(
         self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[Tensor], Tensor]
     ) -> Iterator[Frame]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field
 from torch import Tensor
 
 from toydiff.denoiser import Denoise
@@ -112,11 +112,13 @@ class DPMpp2MSDE(Sampler):
     S_tmax: float | None = Field(None, gt=0, le=1e6)
     fewest_steps: ClassVar[int] = 3
 
-    @model_validator(mode="after")
-    def _of_use(self) -> Self:
-        if self.S_tmax is not None and self.eta == 1:
-            raise ValueError("S_tmax says from where on eta counts, and eta = 1 is what counts above it, too")
-        return self
+    @property
+    def idle(self) -> dict[str, str]:
+        return (
+            {"S_tmax": "it says up to where eta counts, and eta = 1 is what counts above it, too"}
+            if self.eta == 1
+            else {}
+        )
 
     @property
     def order(self) -> int:  # type: ignore[override]

@@ -55,7 +55,7 @@ class Training(Spec):
     compile: bool = False
 
     def bfloat16(self, device: torch.device) -> bool:
-        """Return whether to autocast to bfloat16 on `device`."""
+        """Return whether convolutions and products of matrices are in bfloat16 on `device`."""
         if self.precision != "auto":
             return self.precision == "bfloat16"
         if device.type == "cuda":

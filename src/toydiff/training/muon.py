@@ -23,8 +23,8 @@ def orthogonal(G: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
     Newton–Schulz: X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X from X = G/‖G‖, which acts on the singular values alone. Each step
     is P X with P = a I + b A + c A², a polynomial of A = X Xᵀ, so that A ← P A P = P² A: it is enough to iterate the
-    smaller square A and the product Q of all P, and to multiply X by it at the end, a third of the work where n = 9 m.
-    bfloat16 is what Jordan and torch.optim.Muon compute in, too.
+    smaller square A and the product Q of all P, and to multiply X by it at the end: where n = 9 m a third of the work,
+    a half in bfloat16, which Jordan and torch.optim.Muon compute in, too.
     """
     if G.shape[-2] > G.shape[-1]:
         return orthogonal(G.mT, dtype).mT
