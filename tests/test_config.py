@@ -156,4 +156,12 @@ def test_options_of_a_sampler_that_change_nothing_are_known_and_no_obstacle(idle
     option = path.removeprefix("sampling.sampler.")
     assert f"{path} = {getattr(idle, option)} has no effect: " in words
     busy = type(idle)(**idle.model_dump() | ({"S_churn": 5.0} if idle.kind == "edm" else {"eta": 3.0}))
-    assert not Run(sampling=Sampling(sampler=busy)).in_vain() and Run().in_vain() == {}
+    assert not Run(sampling=Sampling(sampler=busy)).in_vain()
+
+
+def test_what_is_at_its_default_or_not_there_at_all_is_not_in_vain() -> None:
+    assert Run().in_vain() == {} == Run(data=Shapes(), network=UNet()).in_vain()
+    assert Run(sampling=Sampling(guess_from=2.0), record=Record(keep_last=3)).in_vain().keys() == {
+        "sampling.guess_from",
+        "record.keep_last",
+    }

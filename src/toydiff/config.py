@@ -176,7 +176,8 @@ class Run(Spec):
         for path, why in self.idle().items():
             *tables, key = path.split(".")
             spec = reduce(getattr, tables, self)
-            if (value := getattr(spec, key)) != type(spec).model_fields[key].default:
+            field = type(spec).model_fields.get(key)  # a network for images has no label_features
+            if field is not None and (value := getattr(spec, key)) != field.default:
                 found[path] = f"{path} = {value} has no effect: {why}"
         return found
 
