@@ -87,6 +87,8 @@ def meaning(run: Run) -> str:
     sampler = kept["sampling"]["sampler"]
     if sampler["kind"] == "dpmpp_2m_sde":
         kept["sampling"]["sampler"] = {k: v for k, v in sampler.items() if k not in OF_SDE or v != OF_SDE[k]}
+    if kept["training"]["density"].get("uniform") == 0:
+        del kept["training"]["density"]["uniform"]
     return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 

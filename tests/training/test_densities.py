@@ -109,6 +109,18 @@ def test_laplace_is_laplace_in_log_snr(schedule: Schedule, mean: float, scale: f
     torch.testing.assert_close(log_snr, torch.as_tensor(expected), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.15, 0.7])
+def test_a_share_of_laplace_is_uniform_in_time(share: float) -> None:
+    """P(t ≤ s) = share · s + (1 − share) · P(log-SNR ≥ log-SNR(s)), at every s; nothing at t = 0."""
+    t = Laplace(mean=0.5, scale=0.8, uniform=share)(STRATIFIED, Flow()).t
+    s = torch.linspace(0.001, 1, 301, dtype=torch.float64)
+    found = (t[:, None] <= s).double().mean(0)
+    expected = share * s + (1 - share) * torch.as_tensor(stats.laplace(0.5, 0.8).sf(Flow()(s).log_snr.numpy()))
+    assert (found - expected).abs().max() < 2.1 / len(STRATIFIED) and (t > 0).all() and t.max() <= 1
+    edge = Laplace(uniform=share)(torch.tensor([share, 1.0], dtype=torch.float64), Flow()).t if share else None
+    assert edge is None or edge.tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("schedule", [Flow(), Cosine(T=None), Linear(), LogLinear()], ids=name)
 def test_logit_normal_never_draws_clean_data_however_it_is_set(schedule: Schedule) -> None:
     u = torch.tensor([2.0**-53, 2.0**-30, 1.0], dtype=torch.float64)

@@ -62,15 +62,22 @@ class LogitNormal(Density):
 
 
 class Laplace(Density):
-    """Log-SNR ~ Laplace(mean, scale): peaked at one level, and yet now and then anywhere (Hang et al. 2024)."""
+    """Log-SNR ~ Laplace(mean, scale): peaked at one level, and yet now and then anywhere (Hang et al. 2024).
+
+    A share `uniform` is drawn uniformly in t: far from the peak a network learns next to nothing otherwise, not even
+    E[x_0] where all is noise, and sampling begins there.
+    """
 
     kind: Literal["laplace"] = "laplace"
     mean: float = Field(0.0, ge=-100, le=100)
     scale: float = Field(0.5, gt=0, le=100)
+    uniform: float = Field(0.0, ge=0, lt=1)
 
     def __call__(self, u: Tensor, schedule: Schedule) -> Level:
-        beyond = u - 0.5  # as p(λ) = exp(−|λ − mean|/scale)/(2 scale), F(λ) = ½ exp((λ − mean)/scale) below the mean
-        return schedule(schedule.time_of(self.mean + self.scale * beyond.sign() * torch.log1p(-2 * beyond.abs())))
+        rest = ((u - self.uniform) / (1 - self.uniform)).clamp(min=torch.finfo(u.dtype).tiny)
+        beyond = rest - 0.5  # as p(λ) = exp(−|λ − mean|/scale)/(2 scale), F(λ) = ½ exp((λ − mean)/scale) below the mean
+        t = schedule.time_of(self.mean + self.scale * beyond.sign() * torch.log1p(-2 * beyond.abs()))
+        return schedule(torch.where(u <= self.uniform, u / (self.uniform or 1.0), t))
 
 
 AnyDensity = Annotated[UniformTime | Discrete | LogNormal | LogitNormal | Laplace, Field(discriminator="kind")]
