@@ -101,7 +101,7 @@ def test_the_losses_of_a_gaussian_are_those_of_wiener() -> None:
     x0 = std * torch.randn(n, 2, generator=noise, dtype=torch.float64)
     eps = torch.randn(n, 2, generator=noise, dtype=torch.float64)
     exact, grid = Gaussian(torch.zeros(2), std), [Flow()(t) for t in (0.9, 0.5, 0.1)]
-    off = level_losses(lambda x, level, label: exact(x, level) + 0.1, grid, x0, eps, None, exact, std)
+    off = level_losses(lambda x, level, label: exact(x, level) + 0.1, grid, x0, eps, None, exact)
     for each in off:
         assert each.floor == pytest.approx(each.linear, rel=0.03)
         assert each.excess == pytest.approx(0.01, rel=1e-9)

@@ -133,21 +133,30 @@ def test_the_level_at_which_a_network_is_bad_is_named() -> None:
 def test_without_an_exact_denoiser_the_best_linear_one_is_the_yardstick() -> None:
     run = Run(data=Shapes(size=16), network=UNet(channels=8, multipliers=(1,), attention=(), blocks=1), schedule=Flow())
 
+    mean = run.data.draw(4000, torch.Generator().manual_seed(1)).x
+    mean, variance = mean.mean(0), mean.var(0)
+
     class Linear(nn.Module):
+        """μ + gain · v alpha (x − alpha μ)/(alpha² v + sigma²): Wiener's, but for a gain, and an error at t = 1."""
+
         classes = 0
 
-        def __init__(self, gain: float) -> None:
+        def __init__(self, gain: float, ghost: float) -> None:
             super().__init__()
-            self.gain, self.weight = gain, nn.Parameter(torch.ones(1))
+            self.gain, self.ghost, self.weight = gain, ghost, nn.Parameter(torch.ones(1))
 
         def forward(self, x: Tensor, level: Level, label: Tensor | None = None) -> Tensor:
-            return (self.gain * level.alpha / (level.alpha**2 + level.sigma**2)).to(x) * x
+            gain = self.gain * variance * level.alpha / (level.alpha**2 * variance + level.sigma**2)
+            return (mean + gain * (x - level.alpha * mean)).to(x) + self.ghost * (level.t == 1)
 
-    for gain, verdict in ((1.0, "ok"), (2.0, "problem")):
-        found = learned.levels(patient(run, denoiser=denoiser_of(run, Linear(gain))))
+    for gain, ghost, verdict in ((1.0, 0.0, "ok"), (2.0, 0.0, "problem"), (1.0, 0.6, "warning"), (1.0, 1.0, "problem")):
+        found = learned.levels(patient(run, denoiser=denoiser_of(run, Linear(gain, ghost))))
         assert found.verdict == verdict
-        if gain == 1:
-            assert found.numbers["over_linear"] == pytest.approx(1, rel=0.1)  # the pictures' RMS is 1 on average
+        if ghost:
+            assert "at t = 1, where all is noise" in found.words and found.numbers["worst_t"] == 1
+            assert "see more of t = 1 in training" in found.fix
+        elif gain == 1:
+            assert found.numbers["over_linear"] == pytest.approx(1, rel=0.05)
     coupled = RUN.model_copy(update={"training": Training(coupling=OT())})
     assert learned.levels(patient(coupled)).verdict == "not applicable"
 

@@ -44,7 +44,7 @@ def draw_losses(found: Found, paper: Paper, talk: Talk) -> None:
         talk.note("the network is asked without a guess of x_0, which it has when it samples")
     with enough_memory(lambda: too_many(loaded, len(x0))), progress(talk) as on_progress:
         on_progress("denoising held-out data")
-        losses = level_losses(loaded.denoiser, levels_of(run), x0, eps, label, loaded.exact, run.sigma_data)
+        losses = level_losses(loaded.denoiser, levels_of(run), x0, eps, label, loaded.exact)
     factors = [own_factor(run, each) for each in losses]
     own = f"{run.model.target} loss, weight {run.training.weight.kind}"
     title = f"{shown(loaded.name)}: loss by noise level, {len(x0):,} held-out {data.word}"

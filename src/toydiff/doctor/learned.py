@@ -25,8 +25,9 @@ def levels(patient: Patient) -> Finding:
 
     E‖x̂_0 − x_0‖² − E‖x̂_0* − x_0‖² = E‖x̂_0 − x̂_0*‖², on held-out data; ½ ∫ of it dSNR bounds KL(data‖model) in nats
     (Song et al. 2021, "Maximum likelihood training", theorem 1), as far as the sampling grid goes: what finer noise
-    costs comes on top. Where no exact denoiser is known, the best linear one is the yardstick: σ_d² sigma²/(alpha² σ_d²
-    + sigma²) a coordinate (Wiener), which any network should beat.
+    costs comes on top. Where no exact denoiser is known, the best linear one is the yardstick, which any network should
+    beat: v sigma²/(alpha² v + sigma²) of a coordinate of variance v (Wiener); of pure noise, where sampling begins, the
+    answer is the data's mean.
     """
     if not patient.trained:
         return not_applicable("levels", "not trained yet: there is no network to compare")
@@ -58,16 +59,17 @@ def _how_many(patient: Patient) -> str:
 
 
 def _against_linear(patient: Patient) -> Finding:
-    grid = [level for level in patient.run.levels()[:-1] if bool(level.log_snr.isfinite())]
+    grid = patient.run.levels()[:-1]
     losses = patient.losses_of(patient.model.denoiser, grid[:: max(1, math.ceil(len(grid) / 8))])
-    ratio, worst = max((each.loss / each.linear, float(each.level.log_snr)) for each in losses)
-    numbers = {"over_linear": ratio, "worst_log_snr": worst}
+    ratio, at = max(((each.loss / each.linear, each.level) for each in losses), key=lambda pair: pair[0])
+    where = f"log-SNR {float(at.log_snr):.1f}" if at.alpha > 0 else "t = 1, where all is noise"
+    numbers = {"over_linear": ratio, "worst_t": float(at.t)}
     said = (
         f"there is no exact denoiser to compare with; beside the best linear one the loss of x0 is at worst "
-        f"{ratio:.2f} of its (at log-SNR {worst:.1f})" + ", asked without a guess" * patient.model.self_conditioned
+        f"{ratio:.2f} of its (at {where})" + ", asked without a guess" * patient.model.self_conditioned
     )
     verdict = graded(ratio, 1.1, 2.0)
-    fix = f"Train longer, or see more of log-SNR {worst:.0f} in training (density, weight)."
+    fix = f"Train longer, or see more of {where.split(',')[0]} in training (density, weight)."
     return Finding("levels", verdict, said, numbers, fix * (verdict != "ok"))
 
 

@@ -199,4 +199,4 @@ class Patient:
         """Return the losses of x_0 at the levels, on held-out data."""
         x0 = (self.held_out.x - self.model.shift) / self.model.scale
         label = self.held_out.label if self.model.conditional else None
-        return level_losses(denoiser, levels, x0, self.noise(len(x0)), label, self.exact, self.run.sigma_data)
+        return level_losses(denoiser, levels, x0, self.noise(len(x0)), label, self.exact)

@@ -21,7 +21,7 @@ class LevelLoss(NamedTuple):
     loss: float
     """E|x̂_0 − x_0|²."""
     linear: float
-    """That of the best linear denoiser, σ_d² sigma²/(alpha² σ_d² + sigma²) (Wiener)."""
+    """That of the best linear denoiser of each coordinate, of variance v: v sigma²/(alpha² v + sigma²) (Wiener)."""
     floor: float | None
     """E|x̂_0* − x_0|² of the exact denoiser x̂_0*: no denoiser does better. None where it is not known."""
     excess: float | None
@@ -40,19 +40,21 @@ def level_losses(
     eps: Tensor,
     label: Tensor | None = None,
     exact: ExactDenoiser | None = None,
-    sigma_data: float = 1.0,
 ) -> list[LevelLoss]:
     """Return the losses of `denoise(x_t, level, label)` on data x0 with noise eps, both (N, …) in model units.
 
     Every level has the same data and noise, so that the curve is smooth.
     """
-    losses = []
+    losses, variance = (
+        [],
+        x0.double().var(0),
+    )  # about each coordinate's mean
     for level in levels:
         x = level.alpha * x0 + level.sigma * eps
         with torch.no_grad():
             x0_hat = denoise(x, level, label).double()
             best = None if exact is None else exact(x, level, label).double()
-        linear = float((sigma_data * level.sigma) ** 2 / torch.hypot(level.alpha * sigma_data, level.sigma) ** 2)
+        linear = float((variance * level.sigma**2 / (variance * level.alpha**2 + level.sigma**2)).mean())
         floor, excess = (None, None) if best is None else (_mean_square(best - x0), _mean_square(x0_hat - best))
         losses.append(LevelLoss(level, _mean_square(x0_hat - x0), linear, floor, excess))
     return losses
