@@ -106,6 +106,8 @@ def test_the_losses_of_a_gaussian_are_those_of_wiener() -> None:
         assert each.floor == pytest.approx(each.linear, rel=0.03)
         assert each.excess == pytest.approx(0.01, rel=1e-9)
         assert each.loss == pytest.approx(each.linear + 0.01, rel=0.03)
+    noise_alone = level_losses(lambda x, level, label: 0 * x, [Flow()(1.0)], x0[:1], eps[:1])  # of one datum, too
+    assert noise_alone[0].linear == pytest.approx(float(x0[0].square().mean())) == pytest.approx(noise_alone[0].loss)
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))

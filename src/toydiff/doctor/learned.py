@@ -61,7 +61,8 @@ def _how_many(patient: Patient) -> str:
 def _against_linear(patient: Patient) -> Finding:
     grid = patient.run.levels()[:-1]
     losses = patient.losses_of(patient.model.denoiser, grid[:: max(1, math.ceil(len(grid) / 8))])
-    ratio, at = max(((each.loss / each.linear, each.level) for each in losses), key=lambda pair: pair[0])
+    ratios = ((each.loss / max(each.linear, 1e-9), each.level) for each in losses)  # 0 of pictures that are all alike
+    ratio, at = max(ratios, key=lambda pair: pair[0])
     where = f"log-SNR {float(at.log_snr):.1f}" if at.alpha > 0 else "t = 1, where all is noise"
     numbers = {"over_linear": ratio, "worst_t": float(at.t)}
     said = (

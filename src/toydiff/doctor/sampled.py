@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,11 +71,12 @@ def steps(patient: Patient) -> Finding:
         f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.few)}){nats}"
     )
     if good := _share(patient):
-        found, better = (good.of(x[: patient.few]) for x in (patient.samples, finer))
-        numbers |= {good.name: found, f"{good.name}_of_more": better}
+        name, share, words = good
+        found, better = (share(x[: patient.few]) for x in (patient.samples, finer))
+        numbers |= {name: found, f"{name}_of_more": better}
         error = math.sqrt((found * (1 - found) + better * (1 - better)) / patient.few)
         verdict = worst(verdict, graded(better - found - 3 * error, 0.05, 0.2))
-        said += f"; {found:.0%} and {better:.0%} {good.words}"
+        said += f"; {found:.0%} and {better:.0%} {words}"
     fix = f"Sample with --steps {more}, or a sampler of higher order." if verdict != "ok" else ""
     return Finding("steps", verdict, said, numbers, fix)
 
@@ -145,24 +145,16 @@ def memorisation(patient: Patient) -> Finding:
     return Finding("memorisation", verdict, said, numbers, fix)
 
 
-class _Share(NamedTuple):
-    """How good samples are, as a share."""
-
-    name: str
-    of: Callable[[Tensor], float]
-    words: str
-
-
-def _share(patient: Patient) -> _Share | None:
-    """Return the share that says most of such samples: what they cover, or how many are right; None of photographs."""
+def _share(patient: Patient) -> tuple[str, Callable[[Tensor], float], str] | None:
+    """Return (name, share of samples, words): what they cover, or how many are right; None of photographs."""
     data = patient.run.data
     if not data.pictorial:
         near = partial(coverage, y=patient.real.x)
-        return _Share("coverage", near, "of held-out data have a sample near by")
+        return ("coverage", near, "of held-out data have a sample near by")
     if not isinstance(data, Shapes) or not explicable(data):
         return None
     right = "of samples are unions of shapes but for 2 pixels"
-    return _Share("valid", partial(unions, most=data.most), right)
+    return ("valid", partial(unions, most=data.most), right)
 
 
 def _z(base: Floor, value: float) -> float:

@@ -45,10 +45,9 @@ def level_losses(
 
     Every level has the same data and noise, so that the curve is smooth.
     """
-    losses, variance = (
-        [],
-        x0.double().var(0),
-    )  # about each coordinate's mean
+    data = x0.double()
+    variance = data.var(0) if len(data) > 1 else data[0].square()  # one datum says nothing about its mean
+    losses = []
     for level in levels:
         x = level.alpha * x0 + level.sigma * eps
         with torch.no_grad():

@@ -114,11 +114,8 @@ class DPMpp2MSDE(Sampler):
 
     @property
     def idle(self) -> dict[str, str]:
-        return (
-            {"S_tmax": "it says up to where eta counts, and eta = 1 is what counts above it, too"}
-            if self.eta == 1
-            else {}
-        )
+        why = "it says up to where eta counts, and eta = 1 is what counts above it, too"
+        return {"S_tmax": why} if self.eta == 1 else {}
 
     @property
     def order(self) -> int:  # type: ignore[override]
