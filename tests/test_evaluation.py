@@ -7,17 +7,20 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from toydiff import evaluation
+from toydiff.cli.scores import as_dict
 from toydiff.config import Run
 from toydiff.data import Checkerboard, Data, Gaussians, Moons
-from toydiff.data.files import Csv
+from toydiff.data.files import Csv, Npz
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.evaluation import divergence, enough, evaluate, real, track
-from toydiff.metrics.scores import Floor, Meaning, Score, confidence, copying_p, difference
+from toydiff.metrics.floors import pair
+from toydiff.metrics.scores import Floor, Meaning, Score, confidence, copying_p, difference, remark
 from toydiff.names import Found
 from toydiff.oracle import ExactDenoiser, Gaussian
 from toydiff.runs import Loaded, load
@@ -149,6 +152,77 @@ def test_of_a_finite_set_the_floor_is_training_data_beside_held_out_ones(tmp_pat
     (tmp_path / "few.csv").write_text("1,2\n3,4\n5,6\n")
     with pytest.raises(ToydiffError, match="3 held-out points are too few"):
         enough(Csv(path=str(tmp_path / "few.csv")), 20)
+
+
+def table(path: Path, rows: Tensor) -> Csv:
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows.tolist()))
+    return Csv(path=str(path))
+
+
+@pytest.mark.parametrize("n", [20, None])
+def test_floors_of_a_finite_set_do_not_depend_on_how_few_of_it_are_trained_on(tmp_path: Path, n: int | None) -> None:
+    points = torch.randn(600, 2, generator=torch.Generator().manual_seed(0))
+    data = table(tmp_path / "points.csv", points).model_copy(update={"n": n})
+    one, other = pair(data, 60, 0, 3)
+    assert len(one.x) == len(other.x) == 60
+    trained = {tuple(row) for row in data.model_copy(update={"n": None}).fixed().x.tolist()}
+    assert {tuple(row) for row in other.x.tolist()} <= trained
+    assert trained.isdisjoint({tuple(row) for row in one.x.tolist()})
+
+
+def test_where_each_pair_would_be_the_same_floors_are_between_halves_and_it_is_said(tmp_path: Path) -> None:
+    """100 held out, 100 to train on: two draws of 100 would be those two sets every time, and vary by rounding."""
+    points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    np.savez(tmp_path / "half.npz", data=points.numpy(), split=np.arange(200) >= 100)
+    data = Npz(path=str(tmp_path / "half.npz"))
+    assert [len(half.x) for half in pair(data, 100, 0, 0)] == [50, 50]
+    said: list[str] = []
+    scores = evaluate(unlabelled(data, Gaussian(torch.zeros(2), 1.0)), 100, draws=2, floor_draws=6, note=said.append)
+    assert any("floors are between 50 and 50" in line for line in said)
+    assert all(score.floor is None or score.floor.sd > 1e-4 * abs(score.floor.mean) for score in scores)
+    assert all(score.z is None or abs(score.z) < 20 for score in scores)
+    evaluate(unlabelled(data, Gaussian(torch.zeros(2), 1.0)), 40, draws=1, floor_draws=2, note=said.append)
+    assert sum("floors are between" in line for line in said) == 1
+
+
+def test_floors_are_made_again_when_the_file_has_changed(tmp_path: Path) -> None:
+    points = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    few = {"draws": 1, "floor_draws": 3, "cache": tmp_path / "floors"}
+
+    def floors(spread: float) -> list[Floor | None]:
+        """Of a file whose rows to train on have so much more spread, and so has the floor beside them."""
+        x = torch.cat([points[:200], points[200:] * spread])
+        np.savez(tmp_path / "half.npz", data=x.numpy(), split=np.arange(400) < 200)
+        data = Npz(path=str(tmp_path / "half.npz"))
+        return [score.floor for score in evaluate(unlabelled(data, Gaussian(torch.zeros(2), 1.0)), 60, **few)]
+
+    assert floors(1.0) == floors(1.0)
+    before = len(list((tmp_path / "floors").iterdir()))
+    floors(3.0)
+    assert len(list((tmp_path / "floors").iterdir())) > before
+
+
+def test_data_that_are_mostly_one_value_have_scores_that_are_numbers(tmp_path: Path) -> None:
+    """Three in four are 0, so the median of all distances is 0, and no bandwidth of a kernel."""
+    points = torch.randn(600, 1, generator=torch.Generator().manual_seed(0))
+    data = table(tmp_path / "zeros.csv", points.where(torch.arange(600)[:, None] % 4 == 0, 0.0))
+    scores = by_name(evaluate(unlabelled(data, Gaussian(torch.zeros(1), 1.0)), 60, draws=2, floor_draws=4))
+    assert scores["MMD²"].value is not None and scores["MMD²"].value > 0
+    assert not any("true density is 0" in score.note for score in scores.values())
+    json.dumps([as_dict(score) for score in scores.values()], allow_nan=False)
+    nothing = Score("x", Meaning("", "lower", ""), (math.nan, 1.0), None, Floor(math.nan, math.nan))
+    assert "not a number" in remark("x", nothing.values, 9) and json.dumps(as_dict(nothing), allow_nan=False)
+
+
+def test_what_cannot_be_measured_is_refused_before_any_sampling() -> None:
+    for draws in (0, 11):
+        with pytest.raises(ConfigurationError, match=f"{draws} draws"):
+            evaluate(load("exact:moons"), 30, draws=draws)
+    with pytest.raises(ConfigurationError, match="5 samples in a draw are too few") as refused:
+        evaluate(load("exact:moons"), 5)
+    assert "Take 6 at least" in str(refused.value.hint)
+    with pytest.raises(ConfigurationError, match="1 real points"):
+        divergence(load("exact:moons"), 1)
 
 
 def test_samples_where_the_density_is_zero() -> None:

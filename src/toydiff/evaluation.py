@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from toydiff import __version__
-from toydiff.data import Data
+from toydiff.data import Batch, Data
+from toydiff.data.files import FromFile, stamp
 from toydiff.errors import ConfigurationError, ToydiffError, shown
 from toydiff.files import write_text
 from toydiff.metrics import FEWEST
@@ -20,7 +21,7 @@ from toydiff.metrics.classifier import ARCHITECTURE
 from toydiff.metrics.floors import pair, real
 from toydiff.metrics.inception import Inception, WithInception
 from toydiff.metrics.measures import measures_for
-from toydiff.metrics.scores import Floor, Meaning, Measures, Score, confidence, copying_sd, remark
+from toydiff.metrics.scores import STUDENT, Floor, Meaning, Measures, Score, confidence, copying_sd, remark
 from toydiff.runs import Loaded
 from toydiff.runs.loaded import BATCH
 
@@ -50,12 +51,15 @@ def evaluate(
     """Return every score that suits the model's data (points, shapes, images), each over `draws` draws of n samples.
 
     Draw b is made of the seeds seed + b·n … seed + (b + 1)·n − 1 and stands beside n held-out data of its own, drawn
-    from what the training data were drawn from; of a class, if `label` names one. Two ways of sampling, evaluated with
-    the same seed, thus share noise and real data draw by draw. The floor comes from `floor_draws` pairs of further real
-    draws, and is kept in the folder `cache`. With an `inception` network, there is the FID of images beside the rest.
-    `options` are those of `Loaded.sample`: sampler, levels, guidance, interval, guide, clip, device, evaluations.
-    `note` hears of what is made once and takes minutes.
+    from what the training data were drawn from (of a finite set, from those held out: the same for every draw if that
+    is all of them); of a class, if `label` names one. Two ways of sampling, evaluated with the same seed, thus share
+    noise and real data draw by draw. The floor comes from `floor_draws` pairs of further real draws, and is kept in the
+    folder `cache`. With an `inception` network, there is the FID of images beside the rest. `options` are those of
+    `Loaded.sample`: sampler, levels, guidance, interval, guide, clip, device, evaluations. `note` hears of what is made
+    once and takes minutes, and of floors that are not at n.
     """
+    if not 1 <= draws <= max(STUDENT):
+        raise ConfigurationError(f"{draws} draws", f"An interval comes from 1 … {max(STUDENT)}.")
     data, chosen = loaded.data, class_of(loaded, label)
     data.check()
     n = enough(data, n, chosen)
@@ -63,11 +67,17 @@ def evaluate(
     if inception is not None:
         measures = WithInception(measures, inception, n)
     if n < measures.fewest:
+        there = enough(data, measures.fewest, chosen)
         raise ConfigurationError(
-            f"{n:,} samples in a draw are too few to measure {data.word} by", f"Take {measures.fewest} at least: -n."
+            f"{n:,} samples in a draw are too few to measure {data.word} by",
+            f"Take {measures.fewest} at least: -n."
+            if there == measures.fewest
+            else f"It takes {measures.fewest} held-out ones, and there are {there}.",
         )
     measures.prepare(note, on_progress)
     drawn, held_out = [], None if data.available is None else enough(data, data.available, chosen)
+    if held_out is not None and held_out < 2 * n and (said := of_floors(data, n, seed, chosen)):
+        note(said)
     for b in range(draws):
         on_progress(f"draw {b + 1} of {draws}: {n:,} samples")
         samples = loaded.sample(n, seed=seed + b * n, label=label, **options)
@@ -100,7 +110,8 @@ def divergence(
         law = data.exact()
     except ToydiffError as error:
         return Score(name, KL, note=error.message)
-    n = enough(data, n, chosen)
+    if (n := enough(data, n, chosen)) < 2:
+        raise ConfigurationError(f"{n} real {data.word}", "A mean and its standard error take 2 at least.")
     x, classes = real(data, n, seed, "likelihood", 0, chosen)
     given = classes if loaded.conditional and str(label) != "none" else None  # to the truth and to the model
     asked = torch.full((n,), len(data.label_names)) if loaded.conditional and given is None else given
@@ -173,6 +184,15 @@ def check_followed(data: Data) -> None:
         ) from error
 
 
+def of_floors(data: Data, n: int, seed: int, label: int | None) -> str:
+    """Return what there is to say of floors where fewer than 2n data are held out, or ""."""
+    if (m := len(pair(data, n, seed, 0, label)[0].x)) < n:
+        return f"too few real {data.word} for pairs of {n:,}: floors are between {m:,} and {m:,}, and so too high"
+    if data.pictorial and len(data.label_names) > 1:
+        return "floors are between held-out images and some that the classifier was trained on: those by it are high"
+    return ""
+
+
 def floors_of(
     measures: Measures,
     data: Data,
@@ -196,7 +216,7 @@ def floors_of(
     meanings = {name: measures.meanings[name] for name in names}  # a score that means something else has another floor
     key = [*made, data.model_dump(mode="json"), meanings, n, seed, draws, label]
     if data.available is not None:  # a file may have changed
-        key.append(sha256(pair(data, n, seed, 0, label)[0].x.contiguous().numpy().tobytes()).hexdigest())
+        key += [repr(stamp(data.path)) if isinstance(data, FromFile) else "", _digest(*pair(data, n, seed, 0, label))]
     path = cache and cache / f"{sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
     if path is not None and (kept := _read(path, names)) is not None:
         return kept
@@ -212,6 +232,14 @@ def floors_of(
     if path is not None:
         _keep(path, floors)
     return floors
+
+
+def _digest(*batches: Batch) -> str:
+    """Return a digest of data and their labels."""
+    digest = sha256()
+    for part in (tensor for batch in batches for tensor in batch if tensor is not None):
+        digest.update(part.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _read(path: Path, names: list[str]) -> dict[str, Floor] | None:

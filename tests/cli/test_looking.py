@@ -134,6 +134,18 @@ def test_levels_run_through_the_schedule(schedule: AnySchedule) -> None:
     assert times[-1] > 0 and times[0] >= 0.9
 
 
+@pytest.mark.parametrize(("target", "start", "asked"), [("x0", 1.0, True), ("flow", 1.0, True), ("x0", 0.98, False)])
+def test_a_network_is_asked_where_all_is_noise_if_sampling_begins_there(target: str, start: float, asked: bool) -> None:
+    run = Run(schedule=Flow(), model=Model(target=target), sampling=Sampling(start=start))  # type: ignore[arg-type]
+    first, *rest = levels.levels_of(run)
+    assert (float(first.alpha) == 0) is asked and all(float(level.alpha) > 0 for level in rest)
+    x0, eps = torch.randn(2, 50, 2, generator=torch.Generator().manual_seed(0)).unbind()
+    (each,) = level_losses(run.build(), [first], x0, eps)
+    assert each.loss > 0 and math.isfinite(levels.own_factor(run, each))
+    if asked:  # the best there is without a look at x_0: its mean
+        assert each.linear == pytest.approx(float(x0.double().var(0).mean()))
+
+
 def test_losses_of_a_run(toydiff: Toydiff, with_run: Path) -> None:
     facts = json.loads(toydiff("inspect", "tiny", "--loss-by-t", "-o", "a.png", "--json").stdout)
     assert facts["nats"] > 0.1 and len(facts["levels"]) > 20

@@ -184,19 +184,34 @@ def test_images_without_labels_are_measured_in_pixels_only(tmp_path: Path) -> No
     assert "the images have no labels" in measures.missing["FD-small"]
 
 
-def test_pairs_of_real_draws_have_nothing_in_common_and_only_too_large_ones_hold_training_images(quarters: Npz) -> None:
+def test_pairs_of_real_draws_have_nothing_in_common_and_only_too_large_ones_hold_training_images(
+    quarters: Npz, tmp_path: Path
+) -> None:
     def keys(batch: Batch) -> set[bytes]:
         return {row.numpy().tobytes() for row in batch.x}
 
-    held = keys(real(quarters, 300, 0, "floor", 0, None))
-    assert len(held) == 300
-    for n, second_held in ((150, True), (200, False)):
-        one, two = pair(quarters, n, 0, 3, None)
+    x, label = images(600, 8, 1)
+    np.savez(tmp_path / "few.npz", images=x, labels=label, split=np.arange(600) >= 450)
+    data = Npz(path=str(tmp_path / "few.npz"))
+    held = keys(real(data, 150, 0, "floor", 0, None))
+    assert len(held) == 150
+    for n, second_held in ((75, True), (120, False)):
+        one, two = pair(data, n, 0, 3, None)
         assert len(keys(one)) == len(keys(two)) == n and not keys(one) & keys(two)
         assert keys(one) <= held and bool(keys(two) & held) == second_held
         assert one.label is not None and len(one.label) == n
     one, two = pair(quarters, 30, 0, 3, 2)
     assert not keys(one) & keys(two) and set(one.label.tolist()) == set(two.label.tolist()) == {2}
+
+
+def test_a_mirrored_copy_is_a_copy_where_training_mirrors(quarters: Npz) -> None:
+    copies = Batch(quarters.fixed().x[:150].flip(-1), None)
+    found = {}
+    for augment in (None, "hflip"):
+        measures = ImageMeasures(quarters.model_copy(update={"augment": augment}))
+        measures.prepare()
+        found[augment] = measures(copies, quarters.held_out(150, torch.Generator().manual_seed(0)))["copying"]
+    assert found[None] < 0.8 < 0.999 < found["hflip"]
 
 
 @pytest.mark.parametrize(("side", "channels"), [(4, 1), (7, 3), (28, 1), (60, 3)])

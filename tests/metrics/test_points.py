@@ -13,9 +13,11 @@ from toydiff.metrics import points
 from toydiff.metrics.floors import floor
 from toydiff.metrics.planar import PointMeasures
 from toydiff.metrics.points import (
+    copying,
     density_and_coverage,
     energy_distance,
     exact_w2,
+    kernel_distance,
     mann_whitney,
     mmd2,
     nearest,
@@ -97,8 +99,11 @@ def test_mmd2_is_unbiased_and_of_gaussians_in_closed_form():
 def test_blocks_of_pairs_make_no_difference(monkeypatch):
     x, y = draw(37, 0), draw(23, 1)
     whole = energy_distance(x, y), mmd2(x, y, 0.7)
+    wide = draw(37, 2, 20), draw(23, 3, 20)  # of more coordinates than a tree is for
+    held, kernel = density_and_coverage(*wide), kernel_distance(*wide)
     monkeypatch.setattr(points, "_PAIRS", 100)
     assert (energy_distance(x, y), mmd2(x, y, 0.7)) == pytest.approx(whole)
+    assert density_and_coverage(*wide) == pytest.approx(held) and kernel_distance(*wide) == pytest.approx(kernel)
 
 
 def test_density_and_coverage_by_their_definition():
@@ -120,6 +125,17 @@ def test_mann_whitney_is_scipys_and_its_p_uniform_where_nothing_is_copied():
         closest = [nearest(draw(100, 2 * k + j), training) for j in (0, 1)]
         p.append(copying_p([mann_whitney(*closest)], 100))
     assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_held_out_points_that_are_in_the_training_set_too_are_as_near_as_copies():
+    """Copies that rounding sets apart tie with held-out points that are there twice: neither is the nearer."""
+    training, fresh = draw(200, 0), draw(300, 1)
+    twice = torch.cat([training[:150], fresh[:150]])  # half of the held-out points are in the training set
+    rounded = training[50:].repeat(2, 1) * (1 + 1e-7)
+    assert copying(rounded, twice, training) == pytest.approx(0.75)
+    assert copying(rounded, fresh, training) == 1
+    again = torch.cat([training[100:], draw(100, 2)])  # half of these samples, as is right
+    assert copying(again, twice, training) == pytest.approx(0.5, abs=0.05)
 
 
 def test_what_the_density_says_is_measured_in_three_dimensions() -> None:

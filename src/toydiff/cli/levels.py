@@ -60,22 +60,26 @@ def draw_losses(found: Found, paper: Paper, talk: Talk) -> None:
     bound = nats(excess_points(losses, x0[0].numel())) if known else None
     said = f"{shown(paper.out)}: {title}"
     if bound is not None:
-        ends = f"from t = {rows[-1]['t']:.3g} to {rows[0]['t']:.3g}"
+        noisiest = max(float(each.level.t) for each in losses if float(each.level.alpha) > 0)
+        ends = f"from t = {rows[-1]['t']:.3g} to {noisiest:.3g}"
         said += f"\nabove the floor it costs {bound:.3g} nats of KL at most, {ends}"
     facts = {"output": str(paper.out), "own": own, "nats": bound, "levels": [_plain(row) for row in rows]}
     talk.result(f"{said}\n\n{table([headings.get(key, key) for key in keys], lines)}", facts)
 
 
 def levels_of(run: Run) -> list[Level]:
-    """Return evenly spread times of the schedule, its noisiest first, as many as it has if those are few."""
+    """Return evenly spread times of the schedule, its noisiest first, as many as it has if those are few.
+
+    Where alpha = 0 all there is to see of x_0 is its mean: a network is asked for it where sampling begins there.
+    """
     from toydiff.schedules import noise_levels
 
     count = LEVELS[run.data.pictorial]
     if (knots := run.schedule.knot_times) is not None:
         count = min(count, len(knots))
     levels = noise_levels(run.schedule, count, "trailing")[:-1]
-    # where alpha = 0 all there is to see of x_0 is its mean; F of eps and score cannot be decoded there
-    return [level for level in levels if float(level.alpha) > 0] or levels
+    blind = float(run.levels()[0].alpha) == 0 and run.model.target not in ("eps", "score")  # these say nothing of x_0
+    return levels if blind else [level for level in levels if float(level.alpha) > 0] or levels
 
 
 def own_factor(run: Run, each: LevelLoss) -> float:

@@ -92,14 +92,19 @@ def as_dict(score: Score) -> dict[str, Any]:
     return {
         "value": score.value,
         "interval": score.interval,
-        "floor": score.floor and score.floor._asdict(),
+        "floor": score.floor and {key: finite(value) for key, value in score.floor._asdict().items()},
         "z": score.z,
-        "draws": [value if math.isfinite(value) else None for value in score.values],
+        "draws": [finite(value) for value in score.values],
         "units": score.meaning.units,
         "better": score.meaning.better,
         "words": score.meaning.words,
         "note": score.note,
     }
+
+
+def finite(value: float) -> float | None:
+    """Return a number as JSON has it: null for what is none."""
+    return value if math.isfinite(value) else None
 
 
 def number(value: float, spread: float) -> str:

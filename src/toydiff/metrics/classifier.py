@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toydiff import checkpoint
-from toydiff.data import Batch, Data
+from toydiff.data import Data
 from toydiff.errors import ToydiffError, shown
+from toydiff.metrics.floors import all_trained
 from toydiff.published import data_dir
 from toydiff.training import streams
 from toydiff.training.optimizers import AdamW, CosineRate
@@ -97,7 +98,7 @@ def train(data: Data, seed: int = 0, steps: int = STEPS, *, note: Say = str, on_
     AdamW, batches of 128, the learning rate up and down again once (Smith 2018), every image moved by up to two pixels.
     `note` hears how long it takes, `on_progress` how far it is.
     """
-    x, label = _training(data)
+    x, label = all_trained(data)
     assert label is not None
     classes, size = len(data.label_names), min(BATCH, len(x))
     with torch.random.fork_rng(devices=[]):
@@ -165,14 +166,9 @@ def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
     return padded[each, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def _training(data: Data) -> Batch:
-    """Return all images that such data train on, whatever part of them a model was given."""
-    return data.model_copy(update={"n": None}).fixed()
-
-
 def _key(data: Data, seed: int) -> str:
     """Return a digest of all that a classifier depends on."""
-    x, label = _training(data)
+    x, label = all_trained(data)
     assert label is not None
     digest = sha256(repr((ARCHITECTURE, STEPS, seed, tuple(x.shape), data.label_names)).encode())
     for part in (x, label):

@@ -25,11 +25,11 @@ def floor(score: Score, data: Data, n: int, draws: int = 20, seed: int = 0) -> F
 def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None, *, trained: bool = False) -> Batch:
     """Return n held-out data, of one class if a label is given: a function of (seed, stream, k).
 
-    Of a finite set they are different, and as many as there are; or, with `trained`, those that models train on.
+    Of a finite set they are different, and as many as there are; or, with `trained`, some that models may train on.
     """
     generator = streams.generator(seed, stream, k)
     if data.available is not None:
-        x, labels = data.fixed() if trained else data.held_out(data.available, generator)
+        x, labels = all_trained(data) if trained else data.held_out(data.available, generator)
         rows = torch.randperm(len(x), generator=generator)
         if label is not None and labels is not None:
             rows = rows[labels[rows] == label]
@@ -48,11 +48,23 @@ def real(data: Data, n: int, seed: int, stream: str, k: int, label: int | None, 
 def pair(data: Data, n: int, seed: int, k: int, label: int | None = None) -> tuple[Batch, Batch]:
     """Return the k-th two draws of n real data that have nothing in common.
 
-    Of a finite set with fewer than 2n held out, they are held-out data beside some that models train on.
+    Of a finite set with fewer than 2n held out, they are held-out data beside some that models train on; and where
+    there are fewer than 2n of those too, so that each pair would hold nearly the same ones, halves of the held-out.
     """
     x, labels = real(data, 2 * n, seed, "floor", k, label)
     if len(x) < 2 * n:
-        return real(data, n, seed, "floor", 2 * k, label), real(data, n, seed, "floor", 2 * k + 1, label, trained=True)
-    return Batch(x[:n], labels if labels is None else labels[:n]), Batch(
-        x[n:], labels if labels is None else labels[n:]
-    )
+        trained = real(data, 2 * n, seed, "floor", 2 * k + 1, label, trained=True)
+        if len(trained.x) == 2 * n:
+            return real(data, n, seed, "floor", 2 * k, label), _rows(trained, slice(n))
+        n = len(x) // 2
+    both = Batch(x, labels)
+    return _rows(both, slice(n)), _rows(both, slice(n, 2 * n))
+
+
+def all_trained(data: Data) -> Batch:
+    """Return all of a finite set that models may train on, whatever part of it one was given."""
+    return data.model_copy(update={"n": None}).fixed()
+
+
+def _rows(batch: Batch, rows: slice) -> Batch:
+    return Batch(batch.x[rows], None if batch.label is None else batch.label[rows])

@@ -10,7 +10,7 @@ from torch import Tensor
 from toydiff.data import Batch, Data
 from toydiff.metrics import classifier
 from toydiff.metrics.classifier import FEATURES, Classifier
-from toydiff.metrics.points import density_and_coverage, frechet_distance, kernel_distance, mann_whitney, nearest
+from toydiff.metrics.points import copying, density_and_coverage, frechet_distance, kernel_distance
 from toydiff.metrics.scores import Meaning, Measures, share
 
 MEANINGS = {
@@ -61,7 +61,9 @@ class ImageMeasures(Measures):
             return
         self._classifier = classifier.kept(self.data, note=note, on_progress=on_progress)
         on_progress("features of the training images")
-        self._training = self._classifier.features(self.data.fixed().x)
+        seen = self.data.fixed().x
+        parts = [seen, seen.flip(-1)] if self.data.augments else [seen]
+        self._training = torch.cat([self._classifier.features(part) for part in parts])
 
     def remark(self, name: str) -> str:
         if self._classifier is None or name not in ("FD-small", "class accuracy"):
@@ -76,7 +78,7 @@ class ImageMeasures(Measures):
         if self._classifier is not None:
             found["KD-small"] = kernel_distance(x, y)
             found["density"], found["coverage"] = density_and_coverage(x, y)
-            found["copying"] = mann_whitney(nearest(x, self._training), nearest(y, self._training))
+            found["copying"] = copying(x, y, self._training)
             if "class shares" not in self.missing:
                 counts = [self._classifier.read(z).bincount(minlength=len(self.data.label_names)) for z in (x, y)]
                 shares = [each.double() / each.sum() for each in counts]

@@ -7,13 +7,12 @@ import torch
 from toydiff.data import Batch, Data
 from toydiff.errors import ToydiffError
 from toydiff.metrics.points import (
+    copying,
     density_and_coverage,
     energy_distance,
     exact_w2,
-    mann_whitney,
     median_distance,
     mmd2,
-    nearest,
     sliced_w2,
 )
 from toydiff.metrics.scores import Meaning, Measures, share
@@ -49,6 +48,7 @@ class PointMeasures(Measures):
 
     def __init__(self, data: Data, *, conditional: bool = False, label: int | None = None) -> None:
         self.missing = {}
+        self.fewest = 6  # the ball about a real point reaches to its 5th nearest
         self._bandwidth = median_distance(data.draw(1000, torch.Generator().manual_seed(0)).x)
         self._training = data.fixed().x if data.count is not None else None
         if self._training is None:
@@ -86,7 +86,7 @@ class PointMeasures(Measures):
             if "label agreement" not in self.missing or "mode weights" not in self.missing:
                 found |= self._by_class(self._law, samples)
         if self._training is not None:
-            found["copying"] = mann_whitney(nearest(x, self._training), nearest(y, self._training))
+            found["copying"] = copying(x, y, self._training)
         return {name: value for name, value in found.items() if name not in self.missing}
 
     def quick(self, samples: Batch, real: Batch) -> dict[str, float]:

@@ -90,16 +90,20 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         return (a @ b.T / a.shape[1] + 1) ** 3
 
-    def within(a: Tensor) -> Tensor:
-        k = kernel(a, a)
-        return (k.sum() - k.trace()) / (len(a) * (len(a) - 1))
+    def mean(a: Tensor, b: Tensor, own: Tensor | float = 0.0, apart: int = 0) -> Tensor:
+        total = torch.stack([kernel(rows, b).sum() for rows in torch.split(a, max(1, _PAIRS // len(b)))]).sum()
+        return (total - own) / (len(a) * (len(b) - apart))
 
-    return float(within(x) + within(y) - 2 * kernel(x, y).mean())
+    def within(a: Tensor) -> Tensor:  # a sample is no pair with itself
+        return mean(a, a, ((a.square().sum(1) / a.shape[1] + 1) ** 3).sum(), 1)
+
+    return float(within(x) + within(y) - 2 * mean(x, y))
 
 
 def median_distance(x: Tensor) -> float:
-    """Return the median of |x_i − x_j| over all pairs of different points: the usual bandwidth of a kernel."""
-    return float(torch.nn.functional.pdist(x.flatten(1).double()).median())
+    """Return the median of |x_i − x_j| over all pairs of points that are apart: the usual bandwidth of a kernel."""
+    distances = torch.nn.functional.pdist(x.flatten(1).double())
+    return float(distances[distances > 0].median())
 
 
 def density_and_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[float, float]:
@@ -113,8 +117,9 @@ def density_and_coverage(samples: Tensor, real: Tensor, k: int = 5) -> tuple[flo
 
     x, y = samples.flatten(1).double(), real.flatten(1).double()
     if x.shape[1] > _TREE:
-        radii = torch.cdist(y, y).kthvalue(k + 1).values  # the nearest is the point itself
-        held = (torch.cdist(y, x) <= radii[:, None]).sum(1)
+        rows = torch.split(y, max(1, _PAIRS // max(len(x), len(y))))
+        radii = (torch.cdist(some, y).kthvalue(k + 1).values for some in rows)  # the nearest is the point itself
+        held = torch.cat([(torch.cdist(a, x) <= r[:, None]).sum(1) for a, r in zip(rows, radii, strict=True)])
         return float(held.sum() / (k * len(x))), float((held > 0).double().mean())
     radius = KDTree(y).query(y, k=k + 1)[0][:, -1]
     inside = KDTree(x).query_ball_point(y, radius, return_length=True)
@@ -137,6 +142,18 @@ def two_nearest(x: Tensor, points: Tensor) -> Tensor:
     distances = (torch.cdist(rows, b) for rows in torch.split(a, max(1, _PAIRS // len(b))))
     found = torch.cat([each.topk(min(2, len(b)), largest=False).values for each in distances])
     return torch.cat([found, far], 1)[:, :2]
+
+
+def copying(x: Tensor, held_out: Tensor, training: Tensor) -> float:
+    """Return how often a sample x_i is nearer to the training points than a held-out point: ½ where nothing is copied.
+
+    What is as near as rounding leaves it is a copy: held-out points that are in the training set twice over tie with
+    those. (Meehan et al. 2020.)
+    """
+    points = training.flatten(1).double()
+    rounding = 1e-5 * float((points - points.mean(0)).square().sum(1).mean().sqrt())
+    far, usual = (nearest(each, training) for each in (x, held_out))
+    return mann_whitney(far.where(far > rounding, 0.0), usual.where(usual > rounding, 0.0))
 
 
 def mann_whitney(a: Tensor, b: Tensor) -> float:

@@ -129,6 +129,8 @@ def copying_p(shares: Sequence[float], n: int, held_out: int | None = None) -> f
 
 def remark(name: str, values: Sequence[float], n: int, held_out: int | None = None) -> str:
     """Return what else there is to say of a score's values, each of n samples beside some of `held_out` data."""
+    if any(map(math.isnan, values)):
+        return "not a number: it is not defined for these samples"
     if not all(map(math.isfinite, values)):
         return "infinite: samples lie where the true density is 0"
     if name != "copying":
