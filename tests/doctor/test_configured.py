@@ -14,14 +14,13 @@ import torch
 from toydiff.cli.configure import configuration_layers
 from toydiff.config import Model, Run, Sampling
 from toydiff.data import Batch, Moons, SwissRoll
-from toydiff.data.files import Npy
-from toydiff.denoiser import Denoiser, InverseSigma2, input_scale
-from toydiff.doctor import configured, foresee, widths
+from toydiff.data.files import Npy, Npz
+from toydiff.denoiser import InverseSigma2, input_scale
+from toydiff.doctor import beginning, configured, foresee, widths
 from toydiff.layers import resolve
 from toydiff.oracle import Gaussian
-from toydiff.samplers import DDIM, DDPM, Euler, Heun, Langevin
-from toydiff.samplers.base import keep_x0
-from toydiff.schedules import Cosine, Flow, Linear, LogLinear
+from toydiff.samplers import DDIM, DDPM, Heun, Langevin
+from toydiff.schedules import Flow, LogLinear
 from toydiff.training import Training
 from toydiff.training.ema import EMA
 from toydiff.training.optimizers import Adam, ConstantRate, Muon
@@ -82,73 +81,7 @@ def test_coordinates_in_units_far_apart_are_found(tmp_path: Path) -> None:
         assert found.numbers["uneven"] == pytest.approx(ratio, rel=0.15)
 
 
-# ── where sampling starts ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_signal_left_is_alpha_squared_over_sigma_squared_times_that_of_the_data() -> None:
-    betas = [1e-3 + (0.02 - 1e-3) * k / 9 for k in range(10)]
-    alpha_bar = math.prod(1 - beta for beta in betas)
-    found = configured.start(preset("swissroll-ddpm100-quick"))
-    data = preset("swissroll-ddpm100-quick").data
-    variance = data.scale**2 + float(data.shift.square().mean())
-    assert found.numbers["alpha_bar_T"] == pytest.approx(alpha_bar, rel=1e-9)
-    assert found.numbers["snr_start"] == pytest.approx(alpha_bar / (1 - alpha_bar) * variance, rel=1e-6)
-    assert found.numbers["prior_over_x_T"] == pytest.approx((alpha_bar * variance + 1 - alpha_bar) ** -0.5, rel=1e-6)
-    assert found.verdict == "problem" and "ᾱ_T = 0.9;" in found.words
-
-
-@pytest.mark.parametrize(
-    ("name", "alpha_bar"), [("swissroll-ddpm100", "0.13"), ("swissroll-ddpm100-hq", "0.13"), ("shapes32-ddpm", "4e-05")]
-)
-def test_alpha_bar_is_said(name: str, alpha_bar: str) -> None:
-    assert f"ᾱ_T = {alpha_bar};" in configured.start(preset(name)).words
-
-
-def test_a_late_start_and_a_small_sigma_max_are_found() -> None:
-    assert configured.start(Run(schedule=Flow(), sampling=Sampling(start=0.5))).verdict == "problem"  # SNR 1
-    found = configured.start(Run(schedule=LogLinear(sigma_max=2.0)))
-    assert found.numbers["snr_start"] == pytest.approx(0.25) and "sigma_max" in found.fix
-
-
-# ── β clip, target, sampler ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_clipped_beta_is_explained_and_found_where_sampling_begins_in_it() -> None:
-    healthy = configured.beta_clip(preset("swissroll-cosine40"))
-    assert healthy.verdict == "ok" and "clipped at 0.999" in healthy.words and "below it" in healthy.words
-    assert healthy.numbers["step"] == 40 and healthy.numbers["gain"] == pytest.approx(1000**0.5)
-    planted = preset("swissroll-cosine40", "sampling.start=none", "sampling.steps=40")
-    assert configured.beta_clip(planted).verdict == "problem"
-    assert "sampling.start=0.975" in configured.beta_clip(planted).fix
-    sampling = planted.sampling.model_copy(update={"steps": 40})  # as many as there are, one more than below the clip
-    fix = configured.beta_clip(planted.model_copy(update={"sampling": sampling})).fix
-    assert "sampling.steps=39" in fix
-    applied = re.findall(r"sampling\.\w+=[\d.]+\d", fix)
-    mended = resolve(configuration_layers("swissroll-cosine40", None, applied, {})).run
-    assert len(applied) == 2 and configured.beta_clip(mended).verdict == "ok"
-    assert configured.beta_clip(planted.model_copy(update={"model": Model(target="v")})).verdict == "ok"
-    assert configured.beta_clip(Run(schedule=Linear())).verdict == "not applicable"
-    assert configured.beta_clip(Run(schedule=Cosine(T=None))).verdict == "not applicable"
-
-
-@pytest.mark.parametrize("target", ["eps", "x0", "v", "edm"])
-def test_the_gain_of_an_error_is_what_a_step_makes_of_one(target: Any) -> None:
-    schedule = Cosine(T=None)
-    t, s = schedule(0.97), schedule(0.6)
-    run = Run(schedule=Linear(), model=Model(target=target))
-    denoiser = Denoiser(torch.nn.Identity(), target=target, schedule=schedule)
-    x, F = torch.randn(2, 50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    a, b = denoiser.coefficients(t)
-    error = 0.01 * torch.hypot(a, b)  # a hundredth of the RMS of F
-    ends = [keep_x0(x, denoiser.decode(x, t, F + shift), t, s) for shift in (0.0, error)]
-    assert float((ends[1] - ends[0]).abs().mean()) == pytest.approx(0.01 * configured._gain(run, t, s), rel=1e-6)
-
-
-def test_eps_in_few_steps_is_found_and_v_is_not() -> None:
-    few = {"schedule": Linear(), "sampling": Sampling(sampler=Euler(), steps=5)}
-    assert configured.target(Run(model=EPS, **few)).verdict == "warning"
-    assert configured.target(Run(model=Model(target="v"), **few)).verdict == "ok"
-    assert configured.target(Run(model=EPS, schedule=Linear(), sampling=Sampling(steps=100))).verdict == "ok"
+# ── sampler ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("sampler", [DDPM(variance="beta"), DDIM(eta=0.5), Langevin(), Heun()])
@@ -175,7 +108,7 @@ def test_a_sampler_in_too_few_steps_is_found_and_its_remedy_works(kind: str, ste
 def test_an_unfit_prior_is_found() -> None:
     model, sampling = Model(target="v", standardize=False), Sampling(prior="unit", start=0.5)
     unit = Run(schedule=Flow(), data=SwissRoll(sd=0.5), model=model, sampling=sampling)
-    assert widths.sampler(unit).verdict != "ok" and configured.start(unit).verdict == "problem"
+    assert widths.sampler(unit).verdict != "ok" and beginning.start(unit).verdict == "problem"
 
 
 def test_more_steps_are_only_advised_where_they_help() -> None:
@@ -247,3 +180,25 @@ def test_muon_moves_matrices_by_rms_times_lr(lr: float, rms: float, verdict: str
     if again:
         mended = Training(steps=4000, optimizer=Muon(lr=float(again), rms=rms))
         assert configured.rate(Run(training=mended)).verdict == "ok"
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_what_is_advised_about_a_weight_can_be_set(bounded: bool) -> None:
+    sets = (
+        "model.target=x0",
+        f"model.bounded={str(bounded).lower()}",
+        "training.weight={kind='inverse_sigma2',floor=0}",
+    )
+    found = configured.weight(preset("shapes32", *sets))
+    assert found.verdict == "problem" and "training.weight.floor" in found.fix
+    advice = re.findall(r"[a-z_]+\.[a-z_.]+=\w+", found.fix)
+    assert configured.weight(preset("shapes32", *sets, *advice)).verdict == "ok"
+    assert ("model.bounded=false" in advice) == bounded
+
+
+def test_points_beyond_the_range_of_pictures_are_no_fault(tmp_path: Path) -> None:
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    np.savez(path := tmp_path / "points.npz", x=x.numpy())
+    assert configured.data(Run(data=Npz(path=str(path)))).verdict == "ok"
+    np.savez(path, x=(x * torch.tensor([1.0, 0.01])).numpy())  # what is checked next is
+    assert configured.data(Run(data=Npz(path=str(path)))).verdict == "warning"

@@ -62,7 +62,7 @@ def draw_losses(found: Found, paper: Paper, talk: Talk) -> None:
     if bound is not None:
         noisiest = max(float(each.level.t) for each in losses if float(each.level.alpha) > 0)
         ends = f"from t = {rows[-1]['t']:.3g} to {noisiest:.3g}"
-        said += f"\nabove the floor it costs {bound:.3g} nats of KL at most, {ends}"
+        said += f"\nabove the floor it costs {bound:.3g} nats {ends}: that part of a bound on KL"
     facts = {"output": str(paper.out), "own": own, "nats": bound, "levels": [_plain(row) for row in rows]}
     talk.result(f"{said}\n\n{table([headings.get(key, key) for key in keys], lines)}", facts)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from toydiff.config import Run
-from toydiff.doctor import configured, learned, sampled, widths
+from toydiff.doctor import beginning, configured, learned, sampled, widths
 from toydiff.doctor.finding import Finding, Verdict
 from toydiff.doctor.patient import Patient
 from toydiff.doctor.timing import speed
@@ -27,9 +27,9 @@ STAND_INS = 2000
 
 FORESEEN = (
     configured.data,
-    configured.start,
-    configured.beta_clip,
-    configured.target,
+    beginning.start,
+    beginning.beta_clip,
+    beginning.target,
     widths.sampler,
     configured.weight,
     configured.average,
@@ -47,8 +47,8 @@ def examine(patient: Patient) -> Iterator[Finding]:
     run = patient.run
     yield configured.data(run)
     yield sampled.start(patient)
-    yield configured.beta_clip(run)
-    yield configured.target(run)
+    yield beginning.beta_clip(run)
+    yield beginning.target(run)
     yield widths.sampler(run)
     yield sampled.steps(patient)
     yield configured.weight(run)

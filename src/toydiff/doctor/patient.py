@@ -14,6 +14,7 @@ from torch import Tensor
 
 from toydiff.config import Run
 from toydiff.data import Batch
+from toydiff.data.files import Samples
 from toydiff.denoiser import Denoiser
 from toydiff.editing import Edit
 from toydiff.errors import SamplingDiverged, ToydiffError
@@ -30,8 +31,11 @@ distance = partial(sliced_w2, projections=64)
 """How far two sets of samples lie apart: 64 directions are enough to judge by, and leave time for the rest."""
 POINTS, IMAGES = 2000, 64
 FEWEST = 16
+NONE_HELD = "nothing is held out: all of the data are trained on"
 BEYOND = 3.0
 """Nats by which a sample where the density is 0 counts as less likely than the least likely of held-out data."""
+CLEANEST = 8.0
+"""Log-SNR, of data of RMS 1, at which counting nats ends."""
 MORE = 4
 """How many times more steps are better ones."""
 
@@ -87,8 +91,12 @@ class Patient:
     @property
     def why_not_judged(self) -> str:
         """Why samples cannot be judged by held-out data, "" if they can."""
-        if (reason := self.why_no_samples) or self.few >= FEWEST:
+        if reason := self.why_no_samples:
             return reason
+        if not self.unseen:
+            return NONE_HELD
+        if self.few >= FEWEST:
+            return ""
         return f"{self.few} held-out data are too few to judge samples by"
 
     @cached_property
@@ -116,9 +124,15 @@ class Patient:
     def _labels(self, n: int) -> Tensor | None:
         return self.model.labels(None, torch.arange(n))
 
+    @property
+    def unseen(self) -> bool:
+        """Whether there are data that training has not seen: of a file of fewer than ten there are none."""
+        data = self.run.data
+        return not (isinstance(data, Samples) and data.known and data.known.train == data.available)
+
     @cached_property
     def real(self) -> Batch:
-        """Data that training has not seen, as many as there are samples, or as there are."""
+        """Data that training has not seen, as many as there are samples, or as there are; training data, if all are."""
         return self.run.data.held_out(self.n, streams.generator(self.run.seed, "doctor real"))
 
     @property
@@ -187,11 +201,13 @@ class Patient:
     def excess_of(self, denoiser: Any, most: int = 16) -> list[tuple[float, float]]:
         """Return [(log-SNR, ½ SNR E‖x̂_0 − x̂_0*‖²)] at levels of the sampling grid, cleanest last, x̂_0* exact.
 
-        See `metrics.levels.excess_points`.
+        None of them is cleaner than `CLEANEST`: finer grids would only add to what is counted. See
+        `metrics.levels.excess_points`.
         """
         assert self.exact is not None
-        grid = [level for level in self.run.levels()[:-1] if bool(level.log_snr.isfinite())]
-        picked = sorted({round(k * (len(grid) - 1) / (most - 1)) for k in range(most)}) if len(grid) > 1 else [0]
+        levels, variance = self.run.levels()[:-1], self.run.sigma_data**2
+        grid = [level for level in levels if 0 < float(level.snr) * variance <= math.exp(CLEANEST)]
+        picked = sorted({round(k * (len(grid) - 1) / (most - 1)) for k in range(most)}) if len(grid) > 1 else []
         losses = self.losses_of(denoiser, [grid[k] for k in picked])
         return excess_points(losses, self.held_out.x[0].numel())
 

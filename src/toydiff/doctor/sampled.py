@@ -10,10 +10,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from toydiff.data import Data
 from toydiff.data.shapes import Shapes
-from toydiff.doctor import configured
+from toydiff.doctor import beginning
 from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short, worst
-from toydiff.doctor.patient import Patient, distance
+from toydiff.doctor.patient import NONE_HELD, Patient, distance
 from toydiff.metrics.floors import floor
 from toydiff.metrics.points import density_and_coverage, mann_whitney, two_nearest
 from toydiff.metrics.scores import Floor
@@ -21,8 +22,14 @@ from toydiff.metrics.shapes import explicable, valid
 from toydiff.metrics.validity import Explanation, explain
 
 NEIGHBOURS = 5
-PICTURES = 5000
-"""Training pictures that samples are compared with, at most."""
+COVERED = 5
+"""Pairs of real draws whose coverage is the usual one."""
+CHUNK = 1 << 22
+"""Numbers of training data that samples are compared with at once."""
+COPIES = (0.02, 0.3)
+"""Share of copies among samples that is a warning, and a problem."""
+ON_A_LINE = 1 / 3
+"""Share of new data three times nearer to one datum than to the next, on a line; 3⁻ᵈ in d dimensions."""
 EXPLAINING = 20.0
 """Seconds to look for shapes in: pictures nearly all white have endless explanations."""
 NATS = (0.1, 0.4)
@@ -34,7 +41,7 @@ def start(patient: Patient) -> Finding:
 
     Both have the same noise and labels; their distance is what is lost by forgetting x_0 (Lin et al. 2023).
     """
-    foretold = configured.start(patient.run)
+    foretold = beginning.start(patient.run)
     if reason := patient.why_not_judged:
         return foretold._replace(words=f"{foretold.words}; not measured: {reason}")
     if not patient.run.training.coupling.tweedie:
@@ -49,7 +56,7 @@ def start(patient: Patient) -> Finding:
         f"{foretold.words}; samples begun from the prior lie {short(gap)} from those begun from the true x_T "
         f"({floor_words(base, patient.few)}){nats}; {short(away[0])} and {short(away[1])} from the data"
     )
-    fix = foretold.fix or configured.signal_fix(patient.run)
+    fix = foretold.fix or beginning.signal_fix(patient.run)
     return Finding("start", verdict, said, numbers, fix if verdict != "ok" else "")
 
 
@@ -82,9 +89,10 @@ def steps(patient: Patient) -> Finding:
 
 
 def spread(patient: Patient) -> Finding:
-    """Check samples against held-out data: their distance, the ratio of their widths and the coverage, beside floors.
+    """Check samples against held-out data: their distance, the ratio of their widths and the coverage, beside chance.
 
-    Coverage is the share of data with a sample among their five nearest neighbours' reach (Naeem et al. 2020).
+    Coverage is the share of data with a sample among their five nearest neighbours' reach (Naeem et al. 2020); less is
+    too little if it is by three standard errors of the share and of what is usual.
     """
     if reason := patient.why_not_judged:
         if not patient.absent and patient.n and patient.broken:
@@ -93,21 +101,21 @@ def spread(patient: Patient) -> Finding:
         return not_applicable("spread", reason)
     real, base = patient.real.x, patient.floor
     ours, data = patient.samples[: patient.few], patient.run.data
-    away, ratio = distance(ours, real), width_ratio(ours, real)
-    usual = floor(width_ratio, data, patient.few, seed=1)
-    off = abs(_z(usual, ratio))
+    away, ratio, error = distance(ours, real), width(ours) / width(real), math.hypot(*map(width_error, (ours, real)))
+    off = abs(ratio - 1) / max(error, 1e-12)
     narrow = graded(abs(ratio - 1), 0.05, 0.25) if off > 4 else "ok"
     verdict = worst(graded(_z(base, away), 4, 15), narrow)
     numbers = {"distance": away, "width": ratio, "width_z": off, **_floor(base, away, patient)}
     verdict, nats = _with_nats(patient, ours, real, verdict, numbers)
     said = (
-        f"samples are {ratio:.2f} ± {usual.sd:.2f} times as wide as data, {short(away)} from them "
+        f"samples are {ratio:.2f} ± {error:.2f} times as wide as data, {short(away)} from them "
         f"({floor_words(base, patient.few)}){nats}"
     )
     if not data.pictorial:
-        found, best = coverage(ours, real), floor(coverage, data, patient.few, draws=5, seed=2)
+        found, best = coverage(ours, real), floor(coverage, data, patient.few, draws=COVERED, seed=2)
         numbers |= {"coverage": found, "coverage_floor": best.mean}
-        verdict = worst(verdict, graded(best.mean - found, 0.05, 0.2))
+        chance = math.sqrt(found * (1 - found) / patient.few + best.sd**2 / COVERED)
+        verdict = worst(verdict, graded(best.mean - found - 3 * chance, 0.05, 0.2))
         said += f"; {found:.0%} of held-out data have a sample near by ({best.mean:.0%} would be usual)"
     fix = "See levels, start, sampler and steps for where it is lost." if verdict != "ok" else ""
     return Finding("spread", verdict, said, numbers, fix)
@@ -118,8 +126,9 @@ def memorisation(patient: Patient) -> Finding:
 
     P(d_sample < d_held-out) of the distances to the nearest training point is ½ for new data, 1 for copies; its
     standard error is √((1/n + 1/m)/12) (Mann & Whitney 1947; Meehan et al. 2020). Blurred samples are near to all data:
-    of a copy the next nearest is three times as far (Yoon et al. 2023), more often than of held-out data. Data that are
-    there twice count once; what is there nearly twice hides its copies.
+    of a copy the next nearest is three times as far (Yoon et al. 2023), more often than of held-out data. A few copies
+    among new samples hardly change the former, so that the latter alone may be too much. Data that are there twice
+    count once; what is there nearly twice hides its copies.
     """
     run = patient.run
     if run.data.count is None:
@@ -128,21 +137,49 @@ def memorisation(patient: Patient) -> Finding:
         return not_applicable("memorisation", reason)
     if not patient.trained:
         return not_applicable("memorisation", "not trained yet")
-    training = torch.unique(run.data.fixed().x[: PICTURES if run.data.pictorial else None], dim=0)
-    ours, theirs = two_nearest(patient.samples, training), two_nearest(patient.real.x, training)
-    nearer = mann_whitney(ours[:, 0], theirs[:, 0])
-    error = ((1 / len(ours) + 1 / len(theirs)) / 12) ** 0.5
+    n, near = _nearest(run.data, torch.cat([patient.samples, patient.real.x]))
+    ours, theirs = near[: len(patient.samples)], near[len(patient.samples) :]
     alone, usual = (float((3 * d[:, 0] <= d[:, 1]).double().mean()) for d in (ours, theirs))
-    numbers = {"nearer": nearer, "z": (nearer - 0.5) / error, "n": len(training), "alone": alone, "usual": usual}
-    apart = math.sqrt(sum(p * (1 - p) / len(d) for p, d in ((alone, ours), (usual, theirs))))
-    verdict = graded(nearer - 3 * error, 0.6, 0.8) if alone - usual > 3 * apart or len(training) == 1 else "ok"
-    said = (
-        f"a sample lies nearer to the {len(training):,} training data than held-out ones in {nearer:.0%} ± {error:.0%} "
-        f"of pairs (new data 50 %, copies 100 %); {alone:.0%} of samples and {usual:.0%} of held-out data are three "
-        "times nearer to one of them than to any other"
-    )
+    m, mirrored = len(theirs), ", mirror images among them," * run.data.augments
+    said = f"{alone:.0%} of samples"
+    numbers = {"n": n, "alone": alone}
+    if patient.unseen:
+        both = (alone * len(ours) + usual * m) / (len(ours) + m)
+        apart = 3 * math.sqrt(both * (1 - both) * (1 / len(ours) + 1 / m))  # three standard errors, were they alike
+        verdict = graded(alone - usual - apart, *COPIES)
+        nearer, error = mann_whitney(ours[:, 0], theirs[:, 0]), ((1 / len(ours) + 1 / m) / 12) ** 0.5
+        numbers |= {"nearer": nearer, "z": (nearer - 0.5) / error, "usual": usual}
+        if alone - usual > apart or n == 1:
+            verdict = worst(verdict, graded(nearer - 3 * error, 0.6, 0.8))
+        said = (
+            f"a sample lies nearer to the {n:,} training data{mirrored} than held-out ones in {nearer:.0%} ± "
+            f"{error:.0%} of pairs (new data 50 %, copies 100 %); {said} and {usual:.0%} of held-out data are three "
+            "times nearer to one of them than to any other"
+        )
+    else:
+        error = math.sqrt(alone * (1 - alone) / len(ours))
+        verdict = graded(alone - ON_A_LINE - 3 * error, *COPIES)
+        said += f" are three times nearer to one of the {n:,} training data{mirrored} than to any other; {NONE_HELD}"
     fix = "More data (--samples), fewer steps, or a smaller network." if verdict != "ok" else ""
     return Finding("memorisation", verdict, said, numbers, fix)
+
+
+def _nearest(data: Data, x: Tensor) -> tuple[int, Tensor]:
+    """Return how many different training data there are, and every x's distances to the nearest two, (N, 2).
+
+    Those that training mirrors count with their mirror images. They are compared in chunks: all of CIFAR-10 and its
+    mirror images would take 2.5 GB as float64.
+    """
+    training, nearest = data.fixed().x, torch.full((len(x), 2), math.inf, dtype=torch.float64)
+    seen: set[int] = set()
+    for part in torch.split(training, max(1, CHUNK // training[0].numel())):
+        part = torch.cat([part, part.flip(-1)]) if data.augments else part
+        first = {hash(row.tobytes()): k for k, row in reversed(list(enumerate(part.numpy())))}
+        new = sorted(k for key, k in first.items() if key not in seen)
+        seen |= first.keys()
+        if new:
+            nearest = torch.cat([nearest, two_nearest(x, part[new])], 1).sort(1).values[:, :2]
+    return len(seen), nearest
 
 
 def _share(patient: Patient) -> tuple[str, Callable[[Tensor], float], str] | None:
@@ -180,9 +217,15 @@ def _with_nats(
     return worst(verdict, graded(beyond, *NATS)), f", {round(-mean, 2) + 0.0:+.2f} ± {error:.2f} nats of −log p"
 
 
-def width_ratio(x: Tensor, y: Tensor) -> float:
-    """Return the ratio of root mean square deviations of two sets from their own means."""
-    return float((x - x.mean(0)).double().square().mean().sqrt() / (y - y.mean(0)).double().square().mean().sqrt())
+def width(x: Tensor) -> float:
+    """Return the root mean square deviation of a set from its own mean."""
+    return float((x - x.mean(0)).double().square().mean().sqrt())
+
+
+def width_error(x: Tensor) -> float:
+    """Return the standard error of `width` as a share of it: of a root, half of that of the square."""
+    square = (x - x.mean(0)).double().square().flatten(1).mean(1)
+    return float(square.std() / square.mean().clamp(min=1e-12)) / (2 * math.sqrt(len(x)))
 
 
 def coverage(x: Tensor, y: Tensor) -> float:

@@ -30,7 +30,8 @@ def speed(run: Run, seconds: float = 2.0) -> Finding:
     training = run.training
     with torch.random.fork_rng(devices=[]):
         spent = _timed(run, training.batch_size, seconds)
-        overheads = training.batch_size < 1024 and sum(spent.values()) < SLOW
+        enough = run.data.count is None or 2 * training.batch_size <= run.data.count
+        overheads = enough and training.batch_size < 1024 and sum(spent.values()) < SLOW
         twice = _timed(run, 2 * training.batch_size, seconds / 2) if overheads else {}
     step, parameters = sum(spent.values()), sum(p.numel() for p in run.build("meta").parameters())
     total, threads, cores = step * run.total_steps, torch.get_num_threads(), os.cpu_count() or 1

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toydiff.config import Run
 from toydiff.denoiser import input_scale
+from toydiff.doctor.beginning import signal
 from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, worst
 from toydiff.schedules import Level
 
@@ -75,11 +76,17 @@ def _remedy(run: Run) -> str:
             told = {key: value if key != "sampler" else value["kind"] for key, value in change.items()}
             words = " and ".join(f"sampling.{key}{'.kind' * (key == 'sampler')}={value}" for key, value in told.items())
             return f"Set {words}: that makes it {whole:.2f}{f' and {detail:.2f}' * (not run.data.pictorial)}."
-    if run.schedule.knot_times is None:
+    found, discrete = signal(run), run.schedule.knot_times is not None
+    if discrete and found["snr_T"] < found["snr_start"] / 2:
+        return "Begin where less of the data is left."
+    if not discrete:
         finer = run.model_copy(update={"sampling": run.sampling.model_copy(update={"steps": 4 * steps})})
         now, then = (max(abs(math.log(width)) for width in _widths(each)[:2]) for each in (run, finer))
         return f"{'Take many more steps, or begin' if then < now / 2 else 'Begin'} where less of the data is left."
-    return "No other sampler repairs it: train with more steps (schedule.T), and less of the data left at t = 1."
+    steps_of = "N" if run.schedule.variance == "exploding" else "T"
+    return (
+        f"No other sampler repairs it: train with more steps (schedule.{steps_of}), and less of the data left at t = 1."
+    )
 
 
 def _linear_response(run: Run, levels: list[Level], widths: Tensor, draws: int) -> tuple[Tensor, int]:

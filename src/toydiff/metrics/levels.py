@@ -21,7 +21,9 @@ class LevelLoss(NamedTuple):
     loss: float
     """E|x̂_0 − x_0|²."""
     linear: float
-    """That of the best linear denoiser of each coordinate, of variance v: v sigma²/(alpha² v + sigma²) (Wiener)."""
+    """That of the best linear denoiser of each coordinate on the same x_t: v sigma²/(alpha² v + sigma²) is expected."""
+    error: float
+    """Standard error of loss − linear, datum by datum; nan of a single one."""
     floor: float | None
     """E|x̂_0* − x_0|² of the exact denoiser x̂_0*: no denoiser does better. None where it is not known."""
     excess: float | None
@@ -43,19 +45,25 @@ def level_losses(
 ) -> list[LevelLoss]:
     """Return the losses of `denoise(x_t, level, label)` on data x0 with noise eps, both (N, …) in model units.
 
-    Every level has the same data and noise, so that the curve is smooth.
+    Every level has the same data and noise, so that the curve is smooth. The best linear denoiser of a coordinate of
+    mean μ and variance v is μ + alpha v/(alpha² v + sigma²) · (x_t − alpha μ) (Wiener); its loss is multiplied by
+    n/(n − 1), for μ is the mean of the same n data.
     """
-    data = x0.double()
-    variance = data.var(0) if len(data) > 1 else data[0].square()  # one datum says nothing about its mean
+    data, n = x0.double(), len(x0)
+    mean = data.mean(0) if n > 1 else torch.zeros_like(data[0])  # one datum says nothing about its mean
+    variance = (data - mean).square().sum(0) / max(n - 1, 1)
     losses = []
     for level in levels:
         x = level.alpha * x0 + level.sigma * eps
         with torch.no_grad():
             x0_hat = denoise(x, level, label).double()
             best = None if exact is None else exact(x, level, label).double()
-        linear = float((variance * level.sigma**2 / (variance * level.alpha**2 + level.sigma**2)).mean())
+        gain = level.alpha * variance / (level.alpha**2 * variance + level.sigma**2)
+        linear = (mean + gain * (x - level.alpha * mean) - data).square() * (n / max(n - 1, 1))
+        more = ((x0_hat - x0).square() - linear).flatten(1).mean(1)
         floor, excess = (None, None) if best is None else (_mean_square(best - x0), _mean_square(x0_hat - best))
-        losses.append(LevelLoss(level, _mean_square(x0_hat - x0), linear, floor, excess))
+        error = float(more.std()) / math.sqrt(n) if n > 1 else math.nan
+        losses.append(LevelLoss(level, _mean_square(x0_hat - x0), float(linear.mean()), error, floor, excess))
     return losses
 
 
@@ -66,8 +74,8 @@ def _mean_square(away: Tensor) -> float:
 def excess_points(losses: Iterable[LevelLoss], size: int) -> list[tuple[float, float]]:
     """Return [(log-SNR, ½ SNR E‖x̂_0 − x̂_0*‖²)] for samples of `size` coordinates.
 
-    Its integral over log-SNR bounds KL(data‖model) in nats (Song et al. 2021, "Maximum likelihood training",
-    theorem 1; Kingma et al. 2021).
+    Its integral over all log-SNR bounds KL(data‖samples of the reverse SDE) in nats (Song et al. 2021, "Maximum
+    likelihood training", theorem 1; Kingma et al. 2021); over a part of them it is that part of the bound.
     """
     known = [(each.level, each.excess) for each in losses if each.excess is not None]
     return [(float(level.log_snr), size * excess * float(level.snr) / 2) for level, excess in known]
