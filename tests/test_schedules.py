@@ -459,6 +459,24 @@ def test_a_log_snr_grid_goes_no_further_than_its_schedule() -> None:
     assert noise_levels(EDM(), 9, "log_snr:15") == noise_levels(EDM(), 9, "log_snr")  # EDM ends at 12.4
 
 
+@pytest.mark.parametrize("s", [0.5, 1.5, 3.0])
+def test_a_shift_of_a_flow_is_one_of_its_log_snr(s: float) -> None:
+    """Esser et al. 2024, eq. 23, as they derive it: log-SNR falls by 2 ln s, and the ends stay where they are."""
+    plain, shifted = noise_levels(Flow(), 12, "trailing"), noise_levels(Flow(), 12, f"shift:{s:g}")
+    assert [float(level.t) for level in (shifted[0], shifted[-1])] == [1, 0]
+    inside = slice(1, -1)
+    torch.testing.assert_close(log_snrs(plain[inside]) - 2 * math.log(s), log_snrs(shifted[inside]))
+    begins_later = noise_levels(Flow(), 12, f"shift:{s:g}", start=0.8)
+    assert float(begins_later[0].t) == pytest.approx(0.8) and float(begins_later[1].t) < 0.8
+
+
+@every_schedule
+def test_a_shift_of_one_is_no_shift(schedule: AnySchedule) -> None:
+    times = [[float(v.t) for v in noise_levels(schedule, 8, spacing)] for spacing in ("shift:1", "trailing")]
+    assert times[0] == pytest.approx(times[1], abs=1e-12)
+    assert noise_levels(schedule, 8, "shift") == noise_levels(schedule, 8, "shift:3") != noise_levels(schedule, 8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -471,6 +489,7 @@ def test_a_log_snr_grid_goes_no_further_than_its_schedule() -> None:
         ({"steps": 3, "spacing": "karras:0.5"}, "0.5"),
         ({"steps": 3, "spacing": "karras:x"}, "`x`"),
         ({"steps": 3, "spacing": "karras:nan"}, "nan"),
+        ({"steps": 3, "spacing": "shift:0"}, "`0` is not a shift of times"),
         ({"steps": 3, "spacing": "log_snr:21"}, "`21` is not a log-SNR"),
         ({"steps": 3, "spacing": "log_snr:x"}, "`x`"),
         ({"steps": 3, "spacing": "log_snr:8", "start": 0.01}, "start = 0.01 is cleaner than the cleanest level"),

@@ -128,7 +128,7 @@ SamplerOption = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Sampling steps.")]
 Spacing = Annotated[
-    str | None, typer.Option(help="Sampling grid: trailing, leading, linspace, karras[:ρ], log_snr[:END].")
+    str | None, typer.Option(help="Sampling grid: trailing, shift[:S], leading, linspace, karras[:ρ], log_snr[:END].")
 ]
 Eta = Annotated[
     float | None,

@@ -11,21 +11,23 @@ from toydiff.errors import ConfigurationError, did_you_mean
 from toydiff.schedules.base import Schedule
 from toydiff.schedules.level import CLEAN, LOG_SNR_BOUND, Level
 
-SPACINGS = ("trailing", "leading", "linspace", "karras", "log_snr")
+SPACINGS = ("trailing", "shift", "leading", "linspace", "karras", "log_snr")
 NUMBERS = {  # what a number after the colon means, its default, and its bounds
     "karras": ("a ρ for karras spacing", 7.0, 1.0, 100.0),
     "log_snr": ("a log-SNR for a grid to end at", LOG_SNR_BOUND, -LOG_SNR_BOUND, LOG_SNR_BOUND),
+    "shift": ("a shift of times", 3.0, 0.01, 100.0),
 }
 
 
 def parse_spacing(spacing: str) -> tuple[str, float]:
-    """Return (name, number) of a spacing: "karras:5" sets ρ = 5 (or 7), "log_snr:8" ends at log-SNR 8 (or 20)."""
+    """Return (name, number) of a spacing: "karras:5" is ρ = 5 (or 7), "log_snr:8" ends there (or at 20), "shift:2"."""
     name, _, number = spacing.partition(":")
     if name not in SPACINGS:
         raise ConfigurationError(f"unknown spacing `{name}`", did_you_mean(name, SPACINGS))
     if number and name not in NUMBERS:
         raise ConfigurationError(
-            f"the spacing `{name}` takes no number", "Only karras (its ρ) and log_snr (where it ends) do: karras:5."
+            f"the spacing `{name}` takes no number",
+            "Only karras (its ρ), log_snr (where it ends) and shift do: karras:5.",
         )
     what, default, low, high = NUMBERS.get(name, ("", 0.0, 0.0, 0.0))
     try:
@@ -43,6 +45,8 @@ def noise_levels(schedule: Schedule, steps: int, spacing: str = "trailing", star
     """Return the `steps` + 1 levels of a sampling grid, noisiest first; the last is CLEAN.
 
     trailing   t_i = 1 − i/n                                   (Lin et al. 2023, table 2)
+    shift      t_i = s u/(1 + (s − 1) u), u = 1 − i/n: "shift:2" takes more levels of much noise, s below 1 fewer; on a
+               flow, log-SNR falls by 2 ln s           (Esser et al. 2024, eq. 23)
     leading    the lower end of each of n equal pieces         (Ho et al.'s public code)
     linspace   n points from t = 1 down to the smallest time
     karras     (sigma/alpha)^(1/ρ) equally spaced; "karras:5" sets ρ = 5   (Karras et al. 2022, eq. 5)
@@ -89,8 +93,8 @@ def _spread(schedule: Schedule, steps: int, name: str, number: float, t_max: flo
 
 def _continuous_times(schedule: Schedule, steps: int, name: str, number: float, top: float) -> Tensor:
     i = torch.arange(steps, dtype=torch.float64)
-    if name == "trailing":
-        return top * (1 - i / steps)
+    if name in ("trailing", "shift"):
+        return top * _shifted(1 - i / steps, number if name == "shift" else 1.0)
     t_min = float(schedule.time_of(number if name == "log_snr" else LOG_SNR_BOUND))
     if top <= t_min:
         raise ConfigurationError(
@@ -104,6 +108,11 @@ def _continuous_times(schedule: Schedule, steps: int, name: str, number: float, 
     return _spread(schedule, steps, name, number, top, t_min)
 
 
+def _shifted(u: Tensor, s: float) -> Tensor:
+    """Return times s u/(1 + (s − 1) u), 0 and 1 where u is."""
+    return s * u / (1 + (s - 1) * u)
+
+
 def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, number: float) -> Tensor:
     """Return strictly falling 0-based positions among the K usable knots."""
     count, i = len(knots), torch.arange(steps, dtype=torch.float64)
@@ -113,8 +122,11 @@ def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, nu
         return (steps - 1 - i).long() * (count // steps)
     if name == "linspace":
         return torch.linspace(count, 1, steps, dtype=torch.float64).round().long() - 1
-    times = _spread(schedule, steps, name, number, float(knots[-1]), float(knots[0]))
-    nearest = (times[:, None] - knots).abs().argmin(1).tolist()
+    if name == "shift":
+        nearest = ((count * _shifted(1 - i / steps, number)).round().long() - 1).tolist()
+    else:
+        times = _spread(schedule, steps, name, number, float(knots[-1]), float(knots[0]))
+        nearest = (times[:, None] - knots).abs().argmin(1).tolist()
     positions: list[int] = []
     for k, position in enumerate(nearest):  # rounding may put two levels on one knot: push the later one down
         ceiling = positions[-1] - 1 if positions else count - 1
