@@ -47,14 +47,16 @@ FIRST = ("network.patch=2", "network.channels=48", "network.multipliers=[1,2,4]"
 ADAMW = "training.optimizer={{kind='adamw',lr={lr},beta2=0.99}}"
 LOG_NORMAL = "training.density={{kind='log_normal',mean={mean},std={std}}}"
 WIDE = ("sampling.steps=20", "sampling.spacing=log_snr:5", "sampling.start=0.99")
-PLAIN = ("model.self_condition=false", "model.bounded=false", *WIDE)
-"""What most recipes were measured around: the preset as it was before it had these two, and its grid, of 20 steps."""
+PEAK_ONLY = "training.density.uniform=0"
+PLAIN = (PEAK_ONLY, "model.bounded=false", "model.self_condition=false", *WIDE)
+"""What most recipes were measured around: the preset as it was before it had these three, and its grid, of 20 steps."""
 FIRST_ROWS: dict[str, tuple[str, ...]] = {
     "the preset": (),
     "the preset, another seed": ("seed=1",),
-    "self-conditioned, not bounded": PLAIN[1:2],
-    "bounded, not self-conditioned": (PLAIN[0], *WIDE),
-    "plain: neither": PLAIN,
+    "density Laplace, no share uniform in t": (PEAK_ONLY,),
+    "that, self-conditioned, not bounded": PLAIN[:2],
+    "that, bounded, not self-conditioned": (PEAK_ONLY, *PLAIN[2:]),
+    "plain: that, neither": PLAIN,
 }
 ROWS: dict[str, tuple[str, ...]] = {
     "another seed": ("seed=1",),
@@ -172,9 +174,10 @@ PREFACE = """# Recipes for shapes32
 
 By `python benchmarks/shapes_recipes.py`; measured by `python benchmarks/shapes_recipes.py --measure`: {machine}.
 
-The first rows are the preset and what it is without its bounds and its guess; each recipe below "plain" is the plain
-one with one thing changed. All were trained for {steps} steps. Errors are 1,000 times the mean square error of the
-averaged weights' x̂_0, a pixel, over {n} held-out pictures. What another seed changes, two rows say.
+The first rows are the preset and what it is without its share of all levels, its bounds and its guess; each recipe
+below "plain" is the plain one with one thing changed. All were trained for {steps} steps. Errors are 1,000 times the
+mean square error of the averaged weights' x̂_0, a pixel, over {n} held-out pictures. What another seed changes, two rows
+say.
 """
 LONGER_PREFACE = """
 ## Unions of shapes

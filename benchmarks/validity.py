@@ -34,15 +34,16 @@ from toydiff.metrics.validity import Explanation, explain
 from toydiff.runs import Loaded, load, read_header
 
 SAMPLERS = [  # name, steps, spacing, start
+    ("dpmpp_2m_sde", 14, "shift:1.5", 1.0),
     ("dpmpp_2m_sde", 14, "trailing", 1.0),
+    ("dpmpp_2m_sde", 14, "shift:2", 1.0),
     ("dpmpp_2m_sde", 15, "log_snr:5", 0.99),
-    ("dpmpp_2m_sde", 10, "log_snr:5", 0.99),
     ("dpmpp_2m_sde", 20, "log_snr:5", 0.99),
-    ("dpmpp_2m_sde", 15, "trailing", 1.0),
     ("dpmpp_2m", 15, "log_snr:5", 0.99),
     ("unipc", 15, "log_snr:5", 0.99),
     ("ddpm", 15, "log_snr:5", 0.99),
-    ("dpmpp_2m_sde", 140, "trailing", 1.0),
+    ("dpmpp_2m_sde", 140, "shift:1.5", 1.0),
+    ("dpmpp_2m", 150, "log_snr:5", 0.99),
 ]
 NOISES = [  # steps, eta, S_tmax
     (14, 0.5, None),
@@ -58,7 +59,7 @@ GUESSES = [(-3.0, 1.0), (-3.0, -3.0), (-100.0, -100.0), (100.0, 100.0), (-4.0, 1
 """Log-SNR from which there is a guess, and to which every estimate is made twice."""
 SCORES = ["valid, %", "but for 2", "but for 4", "decided", "blank", "white pixels", "pieces"]
 WHOLE = np.ones((3, 3))
-NOISE = """The last checkpoint, by dpmpp_2m_sde and trailing steps: `eta` times the reverse SDE's noise below S_tmax.
+NOISE = """The last checkpoint, by dpmpp_2m_sde on its own grid: `eta` times the reverse SDE's noise below S_tmax.
 More makes pictures simpler: what the model does not draw well, lines most of all, it takes away."""
 
 
@@ -149,7 +150,7 @@ def by_noise(loaded: Loaded, n: int) -> str:
     rows = []
     for steps, eta, above in NOISES:
         sets = ["start=1"] + ([] if above is None else [f"sampler.S_tmax={above}"])
-        how = with_sampling(loaded, sampler="dpmpp_2m_sde", steps=steps, spacing="trailing", eta=eta, sets=sets)
+        how = with_sampling(loaded, sampler="dpmpp_2m_sde", steps=steps, spacing=None, eta=eta, sets=sets)
         evaluations: list[int] = []
         x = torch.cat([how.sample(min(64, n - k), seed=k, evaluations=evaluations).x for k in range(0, n, 64)])
         rows.append([f"{eta:g}", "–" if above is None else f"{above:g}", str(evaluations[0]), *row(x)[1]])

@@ -99,7 +99,7 @@ PICTURES = (
         "gallery/shapes-process.png",
         "Images from noise",
         "xₜ, and below it the estimate of x₀ from it: outlines come first.",
-        "sample shapes32 --show-process --show-x0 -n 4",
+        "sample shapes32 --show-process --show-x0 -n 4 --seed 4",
     ),
     Picture(
         "gallery/shapes-by-label.png",
