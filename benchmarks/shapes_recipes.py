@@ -53,8 +53,8 @@ PLAIN = (PEAK_ONLY, "model.bounded=false", "model.self_condition=false", *WIDE)
 FIRST_ROWS: dict[str, tuple[str, ...]] = {
     "the preset": (),
     "the preset, another seed": ("seed=1",),
-    "density Laplace, no share uniform in t": (PEAK_ONLY,),
-    "that, self-conditioned, not bounded": PLAIN[:2],
+    "density Laplace, no share uniform in t": (PEAK_ONLY, "sampling.spacing=trailing"),
+    "that, self-conditioned, not bounded": (*PLAIN[:2], "sampling.spacing=trailing"),
     "that, bounded, not self-conditioned": (PEAK_ONLY, *PLAIN[2:]),
     "plain: that, neither": PLAIN,
 }

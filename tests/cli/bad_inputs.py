@@ -921,7 +921,12 @@ EVALUATING = [
     Row(f"{E} --compare rk45:40,rk45", "run", 2, "names rk45:40 twice"),
     Row(f"{E} --compare ddim,heun --steps 5", "run", 2, "--compare names the samplers itself | Leave out"),
     Row("evaluate exact:mnist@9", "", 1, "the data set `mnist` is not ready | toydiff data fetch mnist"),
-    Row("evaluate exact:npz:album.npz@9 -n 64", "album.npz", 2, "samples in a draw are too few | Take 65 at least"),
+    Row(
+        "evaluate exact:npz:album.npz@9 -n 64",
+        "album.npz",
+        2,
+        "samples in a draw are too few | It takes 65 held-out ones, and there are 30",
+    ),
     Row(
         "evaluate exact:npz:album.npz@9 -n 65 --label 7", "album.npz", 2, "unknown label `7` | Known: 0, 1, 2, 3, none"
     ),
