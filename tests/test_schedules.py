@@ -459,13 +459,14 @@ def test_a_log_snr_grid_goes_no_further_than_its_schedule() -> None:
     assert noise_levels(EDM(), 9, "log_snr:15") == noise_levels(EDM(), 9, "log_snr")  # EDM ends at 12.4
 
 
-@pytest.mark.parametrize("s", [0.5, 1.5, 3.0])
+@pytest.mark.parametrize("s", [0.1, 0.2, 0.3, 0.5, 1.5, 3.0])
 def test_a_shift_of_a_flow_is_one_of_its_log_snr(s: float) -> None:
     """Esser et al. 2024, eq. 23, as they derive it: log-SNR falls by 2 ln s, and the ends stay where they are."""
     plain, shifted = noise_levels(Flow(), 12, "trailing"), noise_levels(Flow(), 12, f"shift:{s:g}")
     assert [float(level.t) for level in (shifted[0], shifted[-1])] == [1, 0]
     inside = slice(1, -1)
     torch.testing.assert_close(log_snrs(plain[inside]) - 2 * math.log(s), log_snrs(shifted[inside]))
+    assert float(shifted[0].alpha) == 0
     begins_later = noise_levels(Flow(), 12, f"shift:{s:g}", start=0.8)
     assert float(begins_later[0].t) == pytest.approx(0.8) and float(begins_later[1].t) < 0.8
 

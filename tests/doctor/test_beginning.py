@@ -16,7 +16,7 @@ from toydiff.doctor import beginning, foresee, widths
 from toydiff.layers import resolve
 from toydiff.samplers import DDIM, Euler
 from toydiff.samplers.base import keep_x0
-from toydiff.schedules import EDM, Cosine, Flow, Linear, LogLinear, Quadratic, Sigmoid
+from toydiff.schedules import EDM, AnySchedule, Cosine, Flow, Linear, LogLinear, Quadratic, Sigmoid
 
 EPS = Model(target="eps")
 
@@ -189,3 +189,18 @@ def test_what_is_advised_of_few_steps_cures() -> None:
 def test_of_a_late_start_on_knots_no_schedule_is_blamed_for_the_width() -> None:
     assert widths.sampler(begun(Cosine(), steps=50, start=0.3)).fix == "Begin where less of the data is left."
     assert "schedule.N" in widths.sampler(begun(LogLinear(sigma_max=0.5, N=20))).fix
+
+
+@pytest.mark.parametrize(
+    ("schedule", "settings"),
+    [
+        (Linear(T=10, beta_min=0.9, beta_max=0.99), {"sampler": {"kind": "dpmpp_2m"}, "steps": 10}),
+        (Linear(T=10, beta_min=0.9, beta_max=0.99), {"sampler": {"kind": "unipc"}, "steps": 10}),
+        (Linear(T=None), {"steps": 5, "spacing": "log_snr:-5"}),
+    ],
+)
+def test_changes_that_the_run_would_refuse_are_not_tried(schedule: AnySchedule, settings: dict[str, Any]) -> None:
+    model, sampling = {"target": "eps"}, {"sampler": {"kind": "ddim"}, **settings}
+    run = Run.model_validate({"schedule": schedule.model_dump(), "model": model, "sampling": sampling})
+    for found in (beginning.start(run), beginning.target(run), beginning.beta_clip(run)):
+        assert found.words and "Euler" not in found.fix

@@ -11,6 +11,7 @@ from torch import Tensor
 from toydiff.config import Run
 from toydiff.denoiser import input_scale, target_coefficients
 from toydiff.doctor.finding import Finding, graded, not_applicable, short, worst
+from toydiff.errors import ToydiffError
 from toydiff.schedules import Cosine, Level, Sigmoid
 
 SEEN = 0.1
@@ -73,7 +74,7 @@ def signal_fix(run: Run) -> str:
         return "So little signal should not matter: the network magnifies it; see levels, target and β clip."
     most = SEEN if found["snr_start"] > SEEN else NOTHING
     changes: list[Sampled] = [{"start": None}, {"spacing": "trailing"}, {"start": None, "spacing": "trailing"}]
-    enough = [each for each in changes if signal(sampling(run, each))["snr_start"] <= most]
+    enough = [each for each in changes if possible(run, each) and signal(sampling(run, each))["snr_start"] <= most]
     if not enough:
         late: Sampled = {"start": None} if run.sampling.start is not None else {}
         late |= {"spacing": "trailing"} if run.sampling.spacing == "leading" else {}
@@ -161,8 +162,13 @@ def _calmer(run: Run) -> list[str]:
     """Return the changes of sampling after which no step enlarges errors: a later start, or more steps."""
     changes = [harmless_start(run)]
     for steps in (2 * run.sampling.steps, 4 * run.sampling.steps):
-        if steps <= _usable(run, run.sampling.start or 1.0) and not harmful(sampling(run, {"steps": steps})):
-            changes.append({"steps": steps})
+        more: Sampled = {"steps": steps}
+        if (
+            steps <= _usable(run, run.sampling.start or 1.0)
+            and possible(run, more)
+            and not harmful(sampling(run, more))
+        ):
+            changes.append(more)
             break
     return [told(each) for each in changes if each]
 
@@ -199,6 +205,8 @@ def harmless_start(run: Run) -> Sampled:
             change: Sampled = {"start": float(f"{start:.6g}")}
             if (steps := min(factor * run.sampling.steps, _usable(run, start))) != run.sampling.steps:
                 change["steps"] = steps
+            if not possible(run, change):
+                continue
             levels = sampling(run, change).levels()
             nothing = float(levels[0].snr) * run.sigma_data**2 < NOTHING
             if nothing and float(gains(run, levels).max()) <= GAINS[0]:
@@ -215,6 +223,15 @@ def _usable(run: Run, start: float) -> float:
 def sampling(run: Run, change: Sampled) -> Run:
     """Return the run with another way of sampling."""
     return run.model_copy(update={"sampling": run.sampling.model_copy(update=change)})
+
+
+def possible(run: Run, change: Sampled) -> bool:
+    """Return whether the run would take such a change: a sampler has its fewest steps, a grid its cleanest start."""
+    try:
+        sampling(run, change).levels()
+    except (ValueError, ToydiffError):
+        return False
+    return True
 
 
 def told(change: Sampled) -> str:

@@ -109,8 +109,8 @@ def _continuous_times(schedule: Schedule, steps: int, name: str, number: float, 
 
 
 def _shifted(u: Tensor, s: float) -> Tensor:
-    """Return times s u/(1 + (s − 1) u), 0 and 1 where u is."""
-    return s * u / (1 + (s - 1) * u)
+    """Return times s u/(1 + (s − 1) u), exactly 0 and 1 where u is: the denominator is s u + (1 − u)."""
+    return s * u / (s * u + (1 - u))
 
 
 def _knot_positions(schedule: Schedule, knots: Tensor, steps: int, name: str, number: float) -> Tensor:
