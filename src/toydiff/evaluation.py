@@ -76,7 +76,7 @@ def evaluate(
         )
     measures.prepare(note, on_progress)
     drawn, held_out = [], None if data.available is None else enough(data, data.available, chosen)
-    if held_out is not None and held_out < 2 * n and (said := of_floors(data, n, seed, chosen)):
+    if held_out is not None and held_out < 2 * n and (said := floors_caveat(data, n, seed, chosen)):
         note(said)
     for b in range(draws):
         on_progress(f"draw {b + 1} of {draws}: {n:,} samples")
@@ -184,7 +184,7 @@ def check_followed(data: Data) -> None:
         ) from error
 
 
-def of_floors(data: Data, n: int, seed: int, label: int | None) -> str:
+def floors_caveat(data: Data, n: int, seed: int, label: int | None) -> str:
     """Return what there is to say of floors where fewer than 2n data are held out, or ""."""
     if (m := len(pair(data, n, seed, 0, label)[0].x)) < n:
         return f"too few real {data.word} for pairs of {n:,}: floors are between {m:,} and {m:,}, and so too high"

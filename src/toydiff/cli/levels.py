@@ -78,8 +78,8 @@ def levels_of(run: Run) -> list[Level]:
     if (knots := run.schedule.knot_times) is not None:
         count = min(count, len(knots))
     levels = noise_levels(run.schedule, count, "trailing")[:-1]
-    blind = float(run.levels()[0].alpha) == 0 and run.model.target not in ("eps", "score")  # these say nothing of x_0
-    return levels if blind else [level for level in levels if float(level.alpha) > 0] or levels
+    from_noise = float(run.levels()[0].alpha) == 0  # which a run of eps or score refuses: they say nothing of x_0 there
+    return levels if from_noise else [level for level in levels if float(level.alpha) > 0] or levels
 
 
 def own_factor(run: Run, each: LevelLoss) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import configured
+from toydiff.doctor.beginning import ESTIMATE_NOISE
 from toydiff.doctor.finding import Finding, graded, not_applicable, short, worst
 from toydiff.doctor.patient import FEWEST, NONE_HELD, Patient
 from toydiff.metrics.levels import LevelLoss, nats
@@ -70,7 +71,7 @@ def _against_linear(patient: Patient) -> Finding:
     if (n := len(patient.held_out.x)) < FEWEST:
         return not_applicable("levels", f"no exact denoiser is known, and {n} held-out data are too few to judge by")
     run = patient.run
-    grid, forgiven = run.levels()[:-1], run.model.target in ("eps", "score")
+    grid, forgiven = run.levels()[:-1], run.model.target in ESTIMATE_NOISE
     losses = patient.losses_of(patient.model.denoiser, grid[:: max(1, math.ceil(len(grid) / 8))])
 
     def over(each: LevelLoss) -> tuple[float, float]:
