@@ -183,6 +183,10 @@ def test_where_each_pair_would_be_the_same_floors_are_between_halves_and_it_is_s
     assert all(score.z is None or abs(score.z) < 20 for score in scores)
     evaluate(unlabelled(data, Gaussian(torch.zeros(2), 1.0)), 40, draws=1, floor_draws=2, note=said.append)
     assert sum("floors are between" in line for line in said) == 1
+    floors: dict[str, Floor] = {}
+    for _ in range(2):
+        track(unlabelled(data, Gaussian(torch.zeros(2), 1.0)), 0, floors, note=said.append)
+    assert sum("floors are between" in line for line in said) == 2  # at the first look of a run
 
 
 def test_floors_are_made_again_when_the_file_has_changed(tmp_path: Path) -> None:

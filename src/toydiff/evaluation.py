@@ -76,7 +76,7 @@ def evaluate(
         )
     measures.prepare(note, on_progress)
     drawn, held_out = [], None if data.available is None else enough(data, data.available, chosen)
-    if held_out is not None and held_out < 2 * n and (said := floors_caveat(data, n, seed, chosen)):
+    if said := floors_caveat(data, n, seed, chosen):
         note(said)
     for b in range(draws):
         on_progress(f"draw {b + 1} of {draws}: {n:,} samples")
@@ -147,6 +147,8 @@ def track(
     measures.prepare(note)
     values = measures.quick(loaded.sample(n, seed=seed), real(data, n, seed, "evaluate", 0, None))
     if not floors:
+        if said := floors_caveat(data, n, seed, None):
+            note(said)
         floors |= floors_of(measures, data, n, seed, FLOOR_DRAWS, None, cache, note=note, quick=tuple(values))
     meanings = measures.meanings
     return [Score(name, meanings[name], (value,), floor=floors[name]) for name, value in values.items()]
@@ -185,7 +187,9 @@ def check_followed(data: Data) -> None:
 
 
 def floors_caveat(data: Data, n: int, seed: int, label: int | None) -> str:
-    """Return what there is to say of floors where fewer than 2n data are held out, or ""."""
+    """Return what there is to say of floors where fewer than 2n data are held out, "" where there are as many."""
+    if data.available is None or enough(data, data.available, label) >= 2 * n:
+        return ""
     if (m := len(pair(data, n, seed, 0, label)[0].x)) < n:
         return f"too few real {data.word} for pairs of {n:,}: floors are between {m:,} and {m:,}, and so too high"
     if data.pictorial and len(data.label_names) > 1:

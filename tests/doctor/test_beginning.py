@@ -78,6 +78,11 @@ def test_the_clipped_beta_is_explained_and_found_where_sampling_begins_in_it() -
     mended = resolve(configuration_layers("swissroll-cosine40", None, applied, {})).run
     assert len(applied) == 2 and beginning.beta_clip(mended).verdict == "ok"
     assert beginning.beta_clip(planted.model_copy(update={"model": Model(target="v")})).verdict == "ok"
+    small = begun(Cosine(T=10, beta_clip=0.5), steps=10)  # which enlarges errors 1.4 times: a step forgives it
+    assert (
+        beginning.beta_clip(small).verdict == "ok"
+        and "sampling begins at t = 1, in it" in beginning.beta_clip(small).words
+    )
     assert beginning.beta_clip(Run(schedule=Linear())).verdict == "not applicable"
     assert beginning.beta_clip(Run(schedule=Cosine(T=None))).verdict == "not applicable"
 

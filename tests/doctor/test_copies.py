@@ -99,3 +99,13 @@ def test_where_nothing_is_held_out_that_is_said_and_copies_are_judged_by_themsel
     assert found.verdict == "problem" and found.numbers["alone"] > 0.9 and found.numbers.keys() == {"n", "alone"}
     fresh = torch.randn(500, 2, generator=torch.Generator().manual_seed(1))
     assert sampled.memorisation(with_samples(run, fresh)).verdict == "ok"
+
+
+def test_what_lies_between_two_data_is_no_copy_of_them(tmp_path: Path) -> None:
+    """Of a segment, the half that is nearest to its ends is three times nearer to one than to the other."""
+    np.save(path := tmp_path / "two.npy", np.float32([[-1, -1], [1, 1]]))
+    run = RUN.model_copy(update={"data": Npy(path=str(path))})
+    between = torch.linspace(-1, 1, 400)[:, None].expand(-1, 2)
+    found = sampled.memorisation(with_samples(run, between))
+    assert found.verdict == "ok" and found.numbers["alone"] == 0.5
+    assert sampled.memorisation(with_samples(run, between.sign())).verdict == "problem"

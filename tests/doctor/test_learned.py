@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from toydiff.config import Model, Run
 from toydiff.data import GaussianMixture, Shapes
+from toydiff.data.files import Npz
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import Patient, learned
 from toydiff.networks import UNet
@@ -18,7 +21,7 @@ from toydiff.schedules import Flow, Level, Linear
 from toydiff.training import Training
 from toydiff.training.couplings import OT
 
-from .conftest import RUN, changed, denoiser_of, patient
+from .conftest import DATA, RUN, changed, denoiser_of, patient
 
 
 def test_an_error_at_every_level_costs_its_closed_form_in_nats() -> None:
@@ -104,6 +107,15 @@ def test_without_an_exact_denoiser_the_best_linear_one_is_the_yardstick(
         assert "see more of t = 1 in training" in found.fix
     elif gain == 1:
         assert found.numbers["over_linear"] == pytest.approx(1, rel=0.05)
+
+
+def test_held_out_data_that_are_all_alike_judge_no_level(tmp_path: Path) -> None:
+    x = DATA.draw(400, torch.Generator().manual_seed(0)).x
+    x[360:] = x[0]
+    np.savez(path := tmp_path / "alike.npz", x=x.numpy(), split=np.arange(400) >= 360)
+    run = RUN.model_copy(update={"data": Npz(path=str(path))})
+    found = learned.levels(patient(run, denoiser=denoiser_of(run, Off(run.data, 0.1))))
+    assert found.verdict == "not applicable" and "held-out data are all alike" in found.words
 
 
 @pytest.mark.parametrize(("off", "verdict"), [(0.01, "ok"), (0.1, "ok"), (1.0, "problem")])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from toydiff.config import Run, Sampling
 from toydiff.data import Gaussians, Shapes
-from toydiff.data.files import Npy
+from toydiff.data.files import Npy, Npz
 from toydiff.doctor import Patient, examine, learned, sampled, untrained
 from toydiff.doctor.patient import distance
 from toydiff.metrics.floors import floor
@@ -104,6 +104,14 @@ def test_of_pictures_of_shapes_too_few_steps_are_measured_by_what_is_no_shape_an
     white = torch.ones(64, 1, 16, 16)
     white[:8] = data.fixed().x[:8]
     assert sampled.unions(white, 3, seconds=0) == 1 > sampled.unions(white[4:12], 3) == 0.5  # there was time for eight
+
+
+def test_floors_of_a_small_file_are_said_to_be_between_as_many_as_they_are(tmp_path: Path) -> None:
+    x = DATA.draw(100, torch.Generator().manual_seed(0)).x.numpy()
+    for held_out, said in ((50, "at n = 25, and so too high)"), (20, "at n = 20)")):
+        np.savez(path := tmp_path / f"{held_out}.npz", x=x, split=np.arange(100) >= 100 - held_out)
+        run = RUN.model_copy(update={"data": Npz(path=str(path))})
+        assert said in sampled.spread(patient(run, exact=DATA.exact())).words
 
 
 def test_too_few_held_out_data_judge_nothing(tmp_path: Path) -> None:

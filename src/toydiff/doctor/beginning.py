@@ -115,7 +115,7 @@ def beta_clip(run: Run) -> Finding:
         f"to {short(after)} in that step, which multiplies an error of eps by √(1/(1 − β)) = {short(gain)}; "
         f"sampling begins at t = {float(begins.t):.4g}, {'in' if inside else 'below'} it"
     )
-    bad = inside and run.model.target in ESTIMATE_NOISE
+    bad = inside and run.model.target in ESTIMATE_NOISE and float(gains(run, run.levels())[0]) > GAINS[0]
     fix = "Take model.target=v."
     if bad and (below := harmless_start(run)):
         fix = f"Begin below it: {told(below)}; or take model.target=v."

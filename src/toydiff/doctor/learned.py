@@ -70,13 +70,15 @@ def _against_linear(patient: Patient) -> Finding:
         return not_applicable("levels", f"no exact denoiser is known to compare with, and {NONE_HELD}")
     if (n := len(patient.held_out.x)) < FEWEST:
         return not_applicable("levels", f"no exact denoiser is known, and {n} held-out data are too few to judge by")
+    if float(patient.held_out.x.double().std(0).max()) < CONSTANT * patient.model.scale:
+        return not_applicable("levels", "no exact denoiser is known, and held-out data are all alike")
     run = patient.run
     grid, forgiven = run.levels()[:-1], run.model.target in ESTIMATE_NOISE
     losses = patient.losses_of(patient.model.denoiser, grid[:: max(1, math.ceil(len(grid) / 8))])
 
     def over(each: LevelLoss) -> tuple[float, float]:
         weight = min(1.0, float(each.level.snr) * run.sigma_data**2) if forgiven else 1.0
-        share = weight / max(each.linear, 1e-9)  # 0 of pictures that are all alike
+        share = weight / max(each.linear, 1e-9)
         return share * (each.loss - each.linear), share * each.error
 
     at, (excess, error) = max(

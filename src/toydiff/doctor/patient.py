@@ -18,7 +18,7 @@ from toydiff.data.files import Samples
 from toydiff.denoiser import Denoiser
 from toydiff.editing import Edit
 from toydiff.errors import SamplingDiverged, ToydiffError
-from toydiff.metrics.floors import floor
+from toydiff.metrics.floors import floor, pair
 from toydiff.metrics.levels import LevelLoss, excess_points, level_losses
 from toydiff.metrics.points import sliced_w2
 from toydiff.metrics.scores import Floor
@@ -173,6 +173,11 @@ class Patient:
     def floor(self) -> Floor:
         """Sliced W2 between two draws of `few` real data that have nothing in common."""
         return floor(distance, self.run.data, self.few)
+
+    @cached_property
+    def paired(self) -> int:
+        """How many data each of those draws has: `few`, or half of what is held out of a small file."""
+        return len(pair(self.run.data, self.few, 0, 0)[0].x)
 
     @property
     def exact(self) -> ExactDenoiser | None:

@@ -28,8 +28,10 @@ CHUNK = 1 << 22
 """Numbers of training data that samples are compared with at once."""
 COPIES = (0.02, 0.3)
 """Share of copies among samples that is a warning, and a problem."""
-ON_A_LINE = 1 / 3
-"""Share of new data three times nearer to one datum than to the next, on a line; 3⁻ᵈ in d dimensions."""
+ON_A_LINE = 1 / 2
+"""Share of new data three times nearer to one datum than to the next, between data evenly spaced on a line.
+
+Between scattered ones it is 3⁻ᵈ in d dimensions, which is less."""
 EXPLAINING = 20.0
 """Seconds to look for shapes in: pictures nearly all white have endless explanations."""
 NATS = (0.1, 0.4)
@@ -54,7 +56,7 @@ def start(patient: Patient) -> Finding:
     verdict, nats = _with_nats(patient, prior, true, graded(_z(base, gap), 3, 10), numbers)
     said = (
         f"{foretold.words}; samples begun from the prior lie {short(gap)} from those begun from the true x_T "
-        f"({floor_words(base, patient.few)}){nats}; {short(away[0])} and {short(away[1])} from the data"
+        f"({floor_words(patient)}){nats}; {short(away[0])} and {short(away[1])} from the data"
     )
     fix = foretold.fix or beginning.signal_fix(patient.run)
     return Finding("start", verdict, said, numbers, fix if verdict != "ok" else "")
@@ -74,9 +76,7 @@ def steps(patient: Patient) -> Finding:
     gap = distance(patient.samples[: patient.few], finer[: patient.few])
     numbers = {"gap": gap, "more": more, "steps": count, **_floor(base, gap, patient)}
     verdict, nats = _with_nats(patient, patient.samples, finer, graded(_z(base, gap), 3, 10), numbers)
-    said = (
-        f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(base, patient.few)}){nats}"
-    )
+    said = f"{count} steps of `{sampler.kind}` and {more} lie {short(gap)} apart ({floor_words(patient)}){nats}"
     if good := _share(patient):
         name, share, words = good
         found, better = (share(x[: patient.few]) for x in (patient.samples, finer))
@@ -110,7 +110,7 @@ def spread(patient: Patient) -> Finding:
     verdict, nats = _with_nats(patient, ours, real, verdict, numbers)
     said = (
         f"samples are {ratio:.2f} ± {error:.2f} times as wide as data, {short(away)} from them "
-        f"({floor_words(base, patient.few)}){nats}"
+        f"({floor_words(patient)}){nats}"
     )
     if not data.pictorial:
         found, best = coverage(ours, real), floor(coverage, data, patient.few, draws=COVERED, seed=2)
@@ -245,6 +245,8 @@ def unions(x: Tensor, most: int, seconds: float = EXPLAINING) -> float:
     return valid(explained, 2)
 
 
-def floor_words(base: Floor, n: int) -> str:
-    """Say what the same score reads between real data."""
-    return f"sliced W2; floor {short(base.mean)} ± {short(base.sd)} at n = {n:,}"
+def floor_words(patient: Patient) -> str:
+    """Say what the same score reads between real data: of a small file, between fewer than there are samples."""
+    base, n = patient.floor, patient.paired
+    too_high = ", and so too high" * (n < patient.few)
+    return f"sliced W2; floor {short(base.mean)} ± {short(base.sd)} at n = {n:,}{too_high}"
