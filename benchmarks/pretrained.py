@@ -100,8 +100,8 @@ def page(rows: list[dict[str, Any]]) -> str:
             f"| {threads} of a 2-core x86_64 ({row['cpu']}), torch {row['torch']} | {row['bytes'] / 1000:,.0f} |"
         )
     lines += [
-        "\nScores by `toydiff evaluate`: of the small file, of the run that it came from, and what real data read in",
-        "the samples' place (mean ± sd).\n",
+        "\nScores by `toydiff evaluate NAME` for points, by `toydiff evaluate NAME -n 100` for pictures: of the small",
+        "file, of the run that it came from, and what real data read in the samples' place (mean ± sd).\n",
         "| file | score | small file | run | floor |",
         "|---|---|---|---|---|",
     ]

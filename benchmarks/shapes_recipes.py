@@ -5,10 +5,10 @@
 
 The second trains every recipe for 300 steps on one thread and appends a line each to benchmarks/shapes_recipes.jsonl;
 the first makes the table. Strict validity says nothing so early, but what decides it can be read at once: a picture is
-made or spoiled between log-SNR 2 and −1 (below, anything is still possible; above, every outline stands), so the table
-has the mean square error of x̂_0 there, and at −6, where sampling begins; of held-out pictures, the same pictures and
-noise for all. A network that takes a guess is asked twice, the second time with its first answer. Seconds are those of
-the CPU.
+made or spoiled between log-SNR 2 and −1 more than anywhere else (benchmarks/validity.md: where it goes wrong), so the
+table has the mean square error of x̂_0 there, and at −6, near to where sampling begins; of held-out pictures, the same
+pictures and noise for all. A network that takes a guess is asked twice, the second time with its first answer. Seconds
+are those of the CPU.
 
     python benchmarks/shapes_recipes.py --validity [RECIPE …]
 
@@ -175,9 +175,9 @@ PREFACE = """# Recipes for shapes32
 By `python benchmarks/shapes_recipes.py`; measured by `python benchmarks/shapes_recipes.py --measure`: {machine}.
 
 The first rows are the preset and what it is without its share of all levels, its bounds and its guess; each recipe
-below "plain" is the plain one with one thing changed. All were trained for {steps} steps. Errors are 1,000 times the
-mean square error of the averaged weights' x̂_0, a pixel, over {n} held-out pictures. What another seed changes, two rows
-say.
+below "plain" is the plain one with what it names changed. All were trained for {steps} steps. Errors are 1,000 times
+the mean square error of the averaged weights' x̂_0, a pixel, over {n} held-out pictures. What another seed changes, two
+rows say. Seconds are of several sittings on a machine in use: differences of less than a half say nothing.
 """
 LONGER_PREFACE = """
 ## Unions of shapes

@@ -258,7 +258,8 @@ def main() -> None:
     print("# The U-Net on a CPU\n")
     machine = f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores"
     how = f"{torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads, torch {torch.__version__}"
-    print(f"By `python benchmarks/unet.py` on {machine} ({how}.\n")
+    print(f"By `python benchmarks/unet.py` on {machine} ({how}.")
+    print("Between two tables lie minutes, in which such a machine may become a tenth faster or slower.\n")
     freed_memory()  # while this process is small: a new one counts its parent's peak as its own
     norms()
     attention()

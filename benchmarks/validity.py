@@ -239,7 +239,8 @@ def main() -> None:
     threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     machine = f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores"
     print("# Strict validity of pictures of shapes\n")
-    print(f"By `python benchmarks/validity.py` on {machine}, {threads}, torch {torch.__version__}.")
+    how = f"on {machine}, {threads}, torch {torch.__version__}"
+    print(f"By `python benchmarks/validity.py RUN …`, whose first lines tell the rest, {how}.")
     error = f"√(p(1 − p)/{asked.n}), {50 / math.sqrt(asked.n):.1f} points at most"
     print(f"{asked.n} samples a row; the standard error of a share p is {error}.")
     real = loaded.data.draw(4000, torch.Generator().manual_seed(0)).x

@@ -98,13 +98,13 @@ PICTURES = (
     Picture(
         "gallery/shapes-process.png",
         "Images from noise",
-        "xₜ, and below it the estimate of x₀ from it: outlines come first.",
+        "xₜ, and below it the estimate of x₀ from it: first the mean of all data, then a blob, then outlines.",
         "sample shapes32 --show-process --show-x0 -n 4 --seed 4",
     ),
     Picture(
         "gallery/shapes-by-label.png",
         "Images to order",
-        "A circle and a line, as asked, beside data of every class.",
+        "Asked for a circle and a line, which little more than a third of its samples are, beside data of every class.",
         "sample shapes32-cond --label circle+line -n 16",
     ),
     Picture(
@@ -116,7 +116,7 @@ PICTURES = (
     Picture(
         "gallery/schedule-cosine.png",
         "A schedule: cosine",
-        "The levels that a sampler of 40 steps visits, as dots.",
+        "The levels that a sampler of 39 steps visits, as dots: it begins below the clipped β.",
         "inspect swissroll-cosine40 --schedule",
     ),
     Picture("gallery/dark.png", "On dark paper", "--theme dark, for slides.", "sample gaussians -n 2000 --theme dark"),
@@ -135,8 +135,8 @@ ELSEWHERE = (
 def page() -> str:
     """Return docs/gallery.md."""
     parts = [
-        "# Gallery\n\nEach picture is made by the command under it from the pretrained checkpoints; `make gallery` "
-        "runs them all.\n"
+        "# Gallery\n\nEach picture is made by the command under it from the pretrained checkpoints and presets; "
+        "`make gallery` runs them all.\n"
     ]
     for each in (*PICTURES, *ELSEWHERE):
         parts.append(
