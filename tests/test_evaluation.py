@@ -20,6 +20,7 @@ from toydiff.data.files import Csv, Npz
 from toydiff.errors import ConfigurationError, ToydiffError
 from toydiff.evaluation import divergence, enough, evaluate, real, track
 from toydiff.metrics.floors import pair
+from toydiff.metrics.planar import MEANINGS
 from toydiff.metrics.scores import Floor, Meaning, Score, confidence, copying_p, difference, remark
 from toydiff.names import Found
 from toydiff.oracle import ExactDenoiser, Gaussian
@@ -150,7 +151,7 @@ def test_of_a_finite_set_the_floor_is_training_data_beside_held_out_ones(tmp_pat
     held = {tuple(row) for row in real(data, 2000, 0, "evaluate", 0, None).x.tolist()}
     assert held.isdisjoint({tuple(row) for row in real(data, 2000, 0, "floor", 0, None, trained=True).x.tolist()})
     (tmp_path / "few.csv").write_text("1,2\n3,4\n5,6\n")
-    with pytest.raises(ToydiffError, match="3 held-out points are too few"):
+    with pytest.raises(ToydiffError, match="no points are held out"):
         enough(Csv(path=str(tmp_path / "few.csv")), 20)
 
 
@@ -187,6 +188,38 @@ def test_where_each_pair_would_be_the_same_floors_are_between_halves_and_it_is_s
     for _ in range(2):
         track(unlabelled(data, Gaussian(torch.zeros(2), 1.0)), 0, floors, note=said.append)
     assert sum("floors are between" in line for line in said) == 2  # at the first look of a run
+
+
+def test_held_out_data_that_are_training_data_tell_no_copies(tmp_path: Path) -> None:
+    points = torch.randn(100, 2, generator=torch.Generator().manual_seed(0)).repeat(10, 1)
+    np.savez(tmp_path / "again.npz", data=points.numpy(), split=np.arange(1000) >= 900)
+    data = Npz(path=str(tmp_path / "again.npz"))
+    scores = by_name(evaluate(unlabelled(data, Gaussian(torch.zeros(2), 1.0)), 100, draws=2, floor_draws=3))
+    assert scores["copying"].value is None
+    assert scores["copying"].note.startswith("100% of held-out points are in the training data as well")
+
+
+def test_a_likelihood_that_the_steps_decide_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = unlabelled(Gaussians(), Gaussian(torch.zeros(2), 1.0))
+    rough = Loaded.log_prob
+    for apart, known in ((1e-3, True), (500.0, False)):  # nats, half of which twice the steps take off
+
+        def changed(
+            self: Loaded, x: Tensor, label: Tensor | None = None, steps: int = 50, apart: float = apart
+        ) -> Tensor:
+            return rough(self, x, label, steps=50) - apart * (50 / steps)
+
+        monkeypatch.setattr(Loaded, "log_prob", changed)
+        found = divergence(loaded, 200)
+        assert (found.value is not None) == known and ("is not resolved" in found.note) == (not known)
+
+
+def test_no_interval_goes_beyond_what_a_score_can_be() -> None:
+    values, ends = [0.1, 0.2, 0.6], {name: meaning.ends for name, meaning in MEANINGS.items()}
+    assert confidence(values, ends["sliced W2"]) == (0, pytest.approx(0.957, abs=1e-2))
+    low, high = confidence([0.9, 0.7, 1.0], ends["rarest mode"]) or (0.0, 0.0)
+    assert 0 < low < 0.9 and high == 1
+    assert ends["MMD²"] == ends["energy distance"] == (-math.inf, math.inf)  # unbiased: below 0 by chance
 
 
 def test_floors_are_made_again_when_the_file_has_changed(tmp_path: Path) -> None:
@@ -245,8 +278,8 @@ def test_intervals_hold_the_mean_as_often_as_they_say() -> None:
     assert abs(held - 0.95) < 4 * math.sqrt(0.95 * 0.05 / len(x))
     assert confidence([1.0]) is None and confidence([1.0, math.inf]) is None
     low, high = confidence([0.0, 0.02, 0.05]) or (0.0, 0.0)
-    assert low < 0 and confidence([0.0, 0.02, 0.05], share=True) == (0, high)  # there is no share below 0
-    assert confidence([1.0, 0.9, 1.0], share=True) == (pytest.approx(0.8232, abs=1e-3), 1)
+    assert low < 0 and confidence([0.0, 0.02, 0.05], (0, 1)) == (0, high)  # there is no share below 0
+    assert confidence([1.0, 0.9, 1.0], (0, 1)) == (pytest.approx(0.8232, abs=1e-3), 1)
 
 
 def test_a_score_without_a_spread_has_no_z() -> None:

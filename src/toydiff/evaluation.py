@@ -90,7 +90,7 @@ def evaluate(
         else:
             values = tuple(row[name] for row in drawn)
             said = "; ".join(filter(None, (measures.remark(name), remark(name, values, n, held_out))))
-            scores.append(Score(name, meaning, values, confidence(values, meaning.share), floors[name], said))
+            scores.append(Score(name, meaning, values, confidence(values, meaning.ends), floors[name], said))
     return scores
 
 
@@ -128,6 +128,9 @@ def divergence(
     half = math.hypot(1.96 * se, change)
     if not math.isfinite(mean + half):
         return Score(name, KL, note="the probability-flow ODE of this model leads to numbers that are not finite")
+    if abs(change) > max(0.1, abs(mean) / 2):
+        reason = f"{mean:.3g} nats in {2 * steps} steps, {mean - change:.3g} in {steps}"
+        return Score(name, KL, note=f"the probability-flow ODE of this model is not resolved: {reason}")
     return Score(name, KL, (mean,), (mean - half, mean + half), Floor(0.0, math.hypot(se, change)), note)
 
 
@@ -170,9 +173,10 @@ def enough(data: Data, n: int, label: int | None = None) -> int:
         return n
     if (there := len(real(data, n, 0, "evaluate", 0, label).x)) < FEWEST:
         of = "" if label is None else f" of the class `{shown(data.label_names[label])}`"
-        raise ToydiffError(
-            f"{there} held-out {data.word}{of} are too few to measure by", f"It takes {FEWEST}: one in ten is held out."
-        )
+        hint = f"It takes {FEWEST}: one in ten is held out, of ten or more."
+        if not data.holds_out:
+            raise ToydiffError(f"no {data.word}{of} are held out to measure by: all are trained on", hint)
+        raise ToydiffError(f"{there} held-out {data.word}{of} are too few to measure by", hint)
     return there
 
 

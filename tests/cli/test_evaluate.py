@@ -12,11 +12,12 @@ import torch
 
 from toydiff import evaluation
 from toydiff.cli import trainer
-from toydiff.cli.scores import _apart
+from toydiff.cli.scores import _apart, cells
 from toydiff.errors import SamplingDiverged
 from toydiff.metrics import classifier
 from toydiff.metrics.floors import floor
 from toydiff.metrics.points import energy_distance, sliced_w2
+from toydiff.metrics.scores import Floor, Meaning, Score
 from toydiff.runs import Loaded, load
 
 from .. import scripted
@@ -63,6 +64,9 @@ def test_samplers_side_by_side(with_run: Path, toydiff: Toydiff) -> None:
     said = toydiff(*words).stdout
     assert said.count("floor ± sd") == 2 and max(map(len, said.splitlines())) <= 80
     assert "KL" not in said and "ddim:4" in said
+    of = {name: each["scores"]["sliced W2"]["z"] for name, each in found["compare"].items()}
+    told = [f"z = {of[name]:+.1f}" for name in ("ddim:4", "heun:4", "ddpm:5")]
+    assert any(all(each in line for each in told) for line in said.splitlines())
 
 
 def test_guidance_by_another_model_changes_the_samples_and_is_said(with_run: Path, toydiff: Toydiff) -> None:
@@ -104,6 +108,11 @@ def test_what_is_said_is_of_what_was_measured(with_run: Path, toydiff: Toydiff) 
     assert "nats" not in one.splitlines()[1]  # that entropy is of all classes together
     assert "from t = 0.9, prior N(0, I)" in one
     assert "entropy" not in json.loads(toydiff(*words, "--label", "3", "--json").stdout)
+
+
+def test_numbers_beyond_all_bounds_have_powers_of_ten() -> None:
+    score = Score("W", Meaning("", "lower", ""), (2e31, 4e31), (1e31, 5e31), Floor(0.1, 0.01))
+    assert [len(cell) < 25 for cell in cells(score)] == [True] * 5 and cells(score)[1::3] == ("3e+31", "+3e+33")
 
 
 def test_a_difference_has_no_powers_of_ten() -> None:

@@ -18,6 +18,7 @@ from toydiff.data.files import Npy, Npz
 from toydiff.denoiser import InverseSigma2, input_scale
 from toydiff.doctor import beginning, configured, foresee, widths
 from toydiff.layers import resolve
+from toydiff.names import preset_names
 from toydiff.oracle import Gaussian
 from toydiff.samplers import DDIM, DDPM, Heun, Langevin
 from toydiff.schedules import Flow, LogLinear
@@ -35,6 +36,20 @@ def preset(name: str, *sets: str) -> Run:
 @pytest.mark.parametrize("name", ["swissroll", "moons", "gaussians", "checkerboard", "shapes32", "swissroll-cosine40"])
 def test_healthy_presets_are_found_healthy(name: str) -> None:
     assert [finding for finding in foresee(preset(name)) if finding.wrong] == []
+
+
+@pytest.mark.parametrize("name", sorted({*preset_names()} - {"picture"}))
+def test_every_preset_draws_the_levels_it_samples_at(name: str) -> None:
+    assert configured.levels(preset(name)).verdict == "ok"
+
+
+@pytest.mark.parametrize(("mean", "missed"), [(5.0, 0.92), (-8.0, 0.97)])
+def test_levels_that_training_never_draws_are_foreseen(mean: float, missed: float) -> None:
+    aside = preset("moons", f"training.density.mean={mean}", "training.density.std=0.5")
+    found = configured.levels(aside)
+    assert found.verdict == "problem" and found.numbers["missed"] == pytest.approx(missed, abs=0.05)
+    assert found in foresee(aside) and "training.density.kind=uniform" in found.fix
+    assert configured.levels(preset("moons", "training.density.kind=uniform")).verdict == "ok"
 
 
 # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -96,7 +96,11 @@ def test_where_nothing_is_held_out_that_is_said_and_copies_are_judged_by_themsel
     for check in (sampled.start, sampled.steps, sampled.spread, sampled.memorisation, learned.levels):
         assert "nothing is held out" in check(copying).words
     found = sampled.memorisation(copying)
-    assert found.verdict == "problem" and found.numbers["alone"] > 0.9 and found.numbers.keys() == {"n", "alone"}
+    assert (
+        found.verdict == "problem"
+        and found.numbers["alone"] > 0.9
+        and found.numbers.keys() == {"n", "alone", "repeated"}
+    )
     fresh = torch.randn(500, 2, generator=torch.Generator().manual_seed(1))
     assert sampled.memorisation(with_samples(run, fresh)).verdict == "ok"
 
@@ -109,3 +113,25 @@ def test_what_lies_between_two_data_is_no_copy_of_them(tmp_path: Path) -> None:
     found = sampled.memorisation(with_samples(run, between))
     assert found.verdict == "ok" and found.numbers["alone"] == 0.5
     assert sampled.memorisation(with_samples(run, between.sign())).verdict == "problem"
+
+
+def test_held_out_data_that_are_training_data_tell_nothing(tmp_path: Path) -> None:
+    """A hundred points ten times each: nearly every one that is held out is there to be trained on as well."""
+    x = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+    np.save(path := tmp_path / "again.npy", x.repeat(10, 1).numpy())
+    run = RUN.model_copy(update={"data": Npy(path=str(path))})
+    found = sampled.memorisation(patient(run, exact=Empirical(x)))
+    assert found.verdict == "warning" and found.numbers["repeated"] > 0.9 and found.numbers["alone"] > 0.9
+    assert "of held-out data are in the training data as well" in found.words and "out of the file" in found.fix
+    fresh = torch.randn(500, 2, generator=torch.Generator().manual_seed(1))
+    assert sampled.memorisation(with_samples(run, fresh)).verdict == "ok"
+
+
+def test_copies_are_found_where_a_few_data_are_held_out(tmp_path: Path) -> None:
+    np.save(path := tmp_path / "thirty.npy", torch.randn(30, 2, generator=torch.Generator().manual_seed(0)).numpy())
+    run = RUN.model_copy(update={"data": Npy(path=str(path))})
+    found = sampled.memorisation(patient(run, exact=Empirical(run.data.fixed().x)))
+    assert found.verdict == "problem" and "only 3 data are held out" in found.words
+    assert found.fix.startswith("More data, fewer steps")  # a file taken whole has no more
+    fresh = torch.randn(500, 2, generator=torch.Generator().manual_seed(1))
+    assert sampled.memorisation(with_samples(run, fresh)).verdict == "ok"

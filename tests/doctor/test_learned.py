@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from toydiff.config import Model, Run
-from toydiff.data import GaussianMixture, Shapes
+from toydiff.data import GaussianMixture, Gaussians, Shapes
 from toydiff.data.files import Npz
 from toydiff.denoiser import Denoiser
-from toydiff.doctor import Patient, learned
+from toydiff.doctor import Finding, Patient, learned
 from toydiff.networks import UNet
 from toydiff.schedules import Flow, Level, Linear
 from toydiff.training import Training
 from toydiff.training.couplings import OT
+from toydiff.training.densities import Laplace, LogNormal
+from toydiff.training.optimizers import AdamW
 
 from .conftest import DATA, RUN, changed, denoiser_of, patient
 
@@ -171,6 +173,46 @@ def test_dead_channels_of_a_unet_are_found() -> None:
 def rows(loss: Any, norm: float = 0.5, validation: tuple[float, ...] = ()) -> list[dict[str, Any]]:
     told = [{"step": k, "loss": loss(k / 200), "grad_norm": norm, "lr": 1e-3} for k in range(200)]
     return told + [{"step": 40 * k, "validation": value} for k, value in enumerate(validation)]
+
+
+def test_a_level_that_training_hardly_draws_is_named_with_a_setting_that_draws_it() -> None:
+    aside = Training(steps=1000, density=LogNormal(mean=5, std=0.5))
+    run = RUN.model_copy(update={"training": aside})
+    found = learned.levels(patient(run, lambda x0, level: x0 + 0.3))
+    assert found.wrong and "0.0% of which lies near it: training.density.kind=uniform" in found.fix
+    assert "Train longer" in learned.levels(patient(error=lambda x0, level: x0 + 0.3)).fix
+    peak = Training(steps=1000, density=Laplace(mean=-9, scale=0.1))
+    found = learned.levels(patient(RUN.model_copy(update={"training": peak}), lambda x0, level: x0 + 0.3))
+    assert "training.density.uniform=0.1" in found.fix
+    few = RUN.model_copy(update={"data": Gaussians(n=100), "training": aside})
+    assert learned.levels(patient(few, lambda x0, level: x0 + 0.3)).fix.endswith("(--samples), or stop earlier.")
+
+
+def test_a_loss_that_falls_by_no_more_than_its_noise_is_no_fault() -> None:
+    """Of 200 losses with a deviation of a half the medians of two fifths differ by 0.14 as it comes."""
+    random = torch.Generator().manual_seed(3)
+    noise = (0.5 * torch.randn(200, generator=random)).tolist()
+
+    def falling(by: float, noisy: bool) -> Any:
+        return rows(lambda u: 2 - by * (u >= 0.8) + noisy * noise[round(200 * u)])
+
+    assert learned.learning(patient(metrics=falling(0.25, noisy=True))).verdict == "ok"
+    assert learned.learning(patient(metrics=falling(0.25, noisy=False))).verdict == "warning"
+    assert learned.learning(patient(metrics=falling(1.5, noisy=True))).verdict != "ok"
+
+
+def test_no_rate_is_advised_that_would_be_refused_and_none_where_the_weight_is_to_blame() -> None:
+    spiky, falling = rows(lambda u: 1 + 9 * (int(u * 200) % 25 == 24)), rows(lambda u: 2 - u)
+
+    def found(lr: float, metrics: Any, weight: str = "uniform") -> Finding:
+        training = Training.model_validate({"steps": 1000, "optimizer": AdamW(lr=lr), "weight": {"kind": weight}})
+        return learned.learning(patient(RUN.model_copy(update={"training": training}), metrics=metrics))
+
+    assert found(0.005, falling).fix == "Train longer, or try --lr 0.015."
+    assert found(0.01, falling).fix == "Train longer."
+    assert found(0.005, spiky).fix == "Lower it: --lr 0.0017."
+    drowned = found(0.005, spiky, "inverse_sigma2")
+    assert drowned.verdict == "ok" and drowned.fix == "" and "weighed so unevenly" in drowned.words
 
 
 @pytest.mark.parametrize(

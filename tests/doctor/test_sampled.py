@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from toydiff.config import Run, Sampling
-from toydiff.data import Gaussians, Shapes
+from toydiff.data import GaussianMixture, Gaussians, Shapes
 from toydiff.data.files import Npy, Npz
 from toydiff.doctor import Patient, examine, learned, sampled, untrained
 from toydiff.doctor.patient import distance
 from toydiff.metrics.floors import floor
 from toydiff.networks import UNet
 from toydiff.oracle import Empirical
-from toydiff.samplers import DDIM
-from toydiff.schedules import Flow, Level
+from toydiff.samplers import DDIM, DDPM
+from toydiff.schedules import Flow, Level, Linear
 
 from .conftest import DATA, MOONS, RUN, Oracle, changed, denoiser_of, patient
 
@@ -29,6 +29,35 @@ def test_a_start_from_too_little_noise_is_measured() -> None:
     found = sampled.start(patient(changed(start=0.3)))
     assert found.verdict == "problem"
     assert found.numbers["nats"] - 3 * found.numbers["nats_error"] > 0.4  # the data are where the samples are not
+
+
+def test_a_start_is_judged_by_the_distance_to_the_data_where_equal_noise_hides_it() -> None:
+    """50 steps of a linear schedule leave an SNR of 1.5: samples of equal noise lie nearer together than draws do."""
+    sampling = Sampling(sampler=DDPM(), steps=50)
+    run = MOONS.model_copy(update={"schedule": Linear(T=50), "sampling": sampling})
+    found = sampled.start(patient(run))
+    assert found.numbers["snr_start"] == pytest.approx(1.5, abs=0.1) and found.verdict == "warning"
+    assert found.numbers["from_prior"] > 2 * found.numbers["from_true_x_T"] and "zero_terminal_snr" in found.fix
+
+
+def test_so_much_signal_is_never_called_fine() -> None:
+    line = GaussianMixture(means=((0.0,),), std=1.0)  # of which the prior is nearly right, whatever is left
+    run = RUN.model_copy(
+        update={"data": line, "schedule": Linear(T=30), "sampling": Sampling(sampler=DDPM(), steps=30)}
+    )
+    found = sampled.start(patient(run))
+    assert found.numbers["z"] < 3 and found.verdict == "warning"
+
+
+def test_a_spread_that_is_off_points_to_what_was_found_or_says_that_nothing_was() -> None:
+    narrow = patient(error=lambda x0, level: 0.5 * x0)
+    assert sampled.spread(narrow, ["levels", "steps"]).fix == "See levels, steps."
+    assert "No other check finds a cause: train longer" in sampled.spread(narrow).fix
+    few = RUN.model_copy(update={"data": Gaussians(n=400)})
+    assert "take more data (--samples)" in sampled.spread(patient(few, lambda x0, level: 0.5 * x0)).fix
+    assert sampled.spread(patient(), ["levels"]).fix == ""
+    (found,) = [each for each in examine(narrow) if each.name == "spread"]
+    assert found.wrong and "levels" in found.fix
 
 
 def test_what_a_start_costs_is_not_what_labels_do() -> None:

@@ -15,9 +15,9 @@ def keep_freed_memory() -> None:
     """Let malloc keep what is freed, and serve what is smaller than LARGE from it.
 
     Left alone, it gives back all it can beyond 64 MB at most, and the system clears every page again when the next
-    layer asks: 20,000 page faults a training step of shapes32 in float32, a ninth of its time (benchmarks/unet.md).
-    A step needs no more memory for it, a whole command up to 100 MB. Who has set malloc by the environment is left
-    alone.
+    layer asks: 20,000 page faults a training step of shapes32 in float32, an eighth of its time or more
+    (benchmarks/unet.md). A step needs no more memory for it, a whole command up to 100 MB. Who has set malloc by the
+    environment is left alone.
     """
     if any(name in os.environ for name in OWN) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", ""):
         return

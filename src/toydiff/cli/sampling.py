@@ -22,10 +22,13 @@ def check_sampler_words(
     if sampler is None:
         return None, steps
     name, colon, count = sampler.partition(":")
-    if not name or (
-        colon and not (count.isascii() and count.isdecimal() and len(count) <= 6 and 0 < int(count) <= 100_000)
-    ):
+    if not name:
         raise ConfigurationError(f"`{option} {shown(sampler)}` is not a sampler", "For example: ddim:50")
+    if colon and not (count.isascii() and count.isdecimal() and len(count) <= 6 and 0 < int(count) <= 100_000):
+        raise ConfigurationError(
+            f"`{option} {shown(sampler)}`: the steps of a sampler are a whole number from 1 to 100,000",
+            "For example: ddim:50",
+        )
     if colon and steps not in (None, int(count)):
         raise ConfigurationError(f"--sampler {sampler} and --steps {steps} disagree", "Give one of the two.")
     return name, int(count) if colon else steps

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ARROWS = {"lower": "↓", "higher": "↑", "near": "="}
 HEADINGS = ("score", "value", "95 % interval", "floor ± sd", "z")
+LARGE = 1e7
+"""From here on, powers of ten."""
 BESIDE = 2
 """Samplers that stand beside the first one in a table of 80 columns."""
 
@@ -44,7 +46,7 @@ def cells(score: Score) -> tuple[str, str, str, str, str]:
     value = "n/a" if score.value is None else number(score.value, spread)
     interval = "" if score.interval is None else " … ".join(number(end, spread) for end in score.interval)
     floor = "" if score.floor is None else f"{number(score.floor.mean, spread)} ± {score.floor.sd:.2g}"
-    z = "" if score.z is None else f"{score.z:+.1f}"
+    z = "" if score.z is None else _signed(score.z)
     if score.value is not None and score.floor is not None and score.floor.sd == 0 and score.value != score.floor.mean:
         z = "+∞" if score.value > score.floor.mean else "−∞"  # real data read the same every time
     return _headed(score), value, interval, floor, z
@@ -67,10 +69,12 @@ def compared(columns: Mapping[str, Result]) -> str:
             values = ("n/a" if cell.value is None else number(cell.value, _spread(cell)) for cell in cells)
             rows.append((_headed(score), *values, floor))
             rows.append(("", "", *(_apart(found[name].get(score.name)) for name in beside), ""))
+            rows.append(("", *("" if cell.z is None else f"z = {_signed(cell.z)}" for cell in cells), ""))
         tables.append(table(("score", first, *beside, "floor ± sd"), rows))
     below = (
         f"Below a value stands how far it lies from that of {first}, ± half of a\n"
         "paired 95 % interval, and * where 0 lies outside it. All share noise and data.\n"
+        "z is how many sd of the floor a value lies above it.\n"
         "↓ less is better, ↑ more is better, = the nearer to the floor the better."
     )
     return "\n\n".join([*tables, below])
@@ -109,12 +113,18 @@ def finite(value: float) -> float | None:
 
 def number(value: float, spread: float) -> str:
     """Return a value with the digits that its spread leaves meaning to: two of the spread's."""
+    if max(abs(value), spread) >= LARGE:
+        return f"{value:.3g}"
     if spread > 0:
         decimals = max(0, 1 - math.floor(math.log10(spread)))
         if decimals <= 6:
             return f"{value:.{decimals}f}"
         return f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.6f}"
     return f"{value:.4g}" if abs(value) > 1e-12 else "0"
+
+
+def _signed(z: float) -> str:
+    return f"{z:+.1f}" if abs(z) < LARGE else f"{z:+.3g}"
 
 
 def _headed(score: Score) -> str:

@@ -257,7 +257,7 @@ class Trainer:
             scores = follow(self.loaded(step.ema), self.floors, self.talk)
         self._add({"step": step.step, **as_row(scores)}, on_metrics)
         self.board.scores(step.step, scores)
-        self.talk.detail(f"step {step.step:,}: {in_line(scores)}")
+        self.talk.note(f"step {step.step:,}: {in_line(scores)}")
 
     def _add(self, row: dict[str, Any], on_metrics: Callable[[dict[str, Any]], None] | None) -> None:
         self.metrics.append(row)

@@ -50,6 +50,11 @@ class Data(Spec):
         return None
 
     @property
+    def holds_out(self) -> bool:
+        """Whether there are data that training does not see."""
+        return True
+
+    @property
     def name(self) -> str:
         """What one calls it: its kind, or the name of its file."""
         return self.kind

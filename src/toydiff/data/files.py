@@ -199,6 +199,10 @@ class Samples(FromFile):
     def available(self) -> int | None:
         return len(self._content.x)
 
+    @property
+    def holds_out(self) -> bool:
+        return not (self.known and self.known.train == self.available)
+
     def draw(self, n: int, generator: Generator) -> Batch:
         """Return n samples of the whole file, none of them twice before all have come once."""
         count = len(self._content.x)

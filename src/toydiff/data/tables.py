@@ -131,14 +131,13 @@ def _points(
         raise ToydiffError(f"{where(row)}, column `{shown(names[k])}`: {array[row, k]:g} is no finite number", _MEND)
     if len(x) < 2:
         raise ToydiffError(f"{file} holds one point: there is nothing to learn from it", "Give it more.")
-    for k in np.flatnonzero((x == x[0]).all(0)).tolist():
-        others = ", ".join(f'"{name}"' for name in names if name != names[k]) if len(names) <= 20 else "…"
-        raise ToydiffError(
-            f"{file}: column `{shown(names[k])}` is {x[0, k]:g} in every row: there is nothing to learn in it",
-            (without or f"Leave it out: --set 'data.columns=[{shown(others)}]'")
-            if len(names) > 1
-            else "Give it other numbers.",
-        )
+    if (still := np.flatnonzero((x == x[0]).all(0)).tolist()) == list(range(len(names))):
+        raise ToydiffError(f"{file}: every row is the same: there is nothing to learn in it", "Give it other numbers.")
+    if still:
+        told = " and ".join(f"column `{shown(names[k])}` is {x[0, k]:g}" for k in still[:5])
+        others = ", ".join(f'"{name}"' for k, name in enumerate(names) if k not in still)
+        fix = f"Leave it out: --set 'data.columns=[{shown(others) if len(names) <= 20 else '…'}]'"
+        raise ToydiffError(f"{file}: {told} in every row: there is nothing to learn in it", without or fix)
     label, labels = found or (None, ())
     return Content(torch.from_numpy(x), label, labels)
 

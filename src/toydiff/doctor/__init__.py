@@ -34,6 +34,7 @@ FORESEEN = (
     configured.weight,
     configured.average,
     configured.rate,
+    configured.levels,
 )
 
 
@@ -44,6 +45,17 @@ def foresee(run: Run) -> list[Finding]:
 
 def examine(patient: Patient) -> Iterator[Finding]:
     """Yield every check's finding as it is made, those of the configuration with what was measured where it can be."""
+    blamed = []
+    for finding in _causes(patient):
+        blamed += [finding.name] * finding.wrong
+        yield finding
+    yield sampled.spread(patient, blamed)
+    yield sampled.memorisation(patient)
+    yield speed(patient.run)
+
+
+def _causes(patient: Patient) -> Iterator[Finding]:
+    """Yield the findings of what may be why samples are bad."""
     run = patient.run
     yield configured.data(run)
     yield sampled.start(patient)
@@ -56,9 +68,6 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield learned.learning(patient)
     yield learned.levels(patient)
     yield learned.units(patient)
-    yield sampled.spread(patient)
-    yield sampled.memorisation(patient)
-    yield speed(run)
 
 
 def untrained(name: str, run: Run) -> Patient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from toydiff.config import Run
 from toydiff.data.files import UNEVEN
@@ -15,6 +16,10 @@ from toydiff.training import streams
 TRIAL = 200
 """Fewer training steps than these are meant to learn little."""
 DRAWS = 4096
+LONGEST = 0.02
+"""Step of a weight beyond which it overshoots."""
+NEAR, BLANK = 1.5, 12.0
+"""How near one log-SNR is to another, and the largest that matters, of either sign."""
 
 
 def data(run: Run) -> Finding:
@@ -86,6 +91,36 @@ def weight(run: Run) -> Finding:
     return Finding("weight", verdict, said, numbers, f"{fix}." * (verdict != "ok"))
 
 
+def levels(run: Run) -> Finding:
+    """Check that training draws the levels at which samples are made: of others a network knows nothing.
+
+    A level is drawn if one of 4,096 quantiles of the density lies within 1.5 of its log-SNR.
+    """
+    drawn = _drawn(run)
+    asked = _clamped(torch.stack([level.log_snr for level in run.levels()[:-1]]))
+    missed = float(((asked[:, None] - drawn).abs().amin(1) > NEAR).double().mean())
+    ends = f"log-SNR {float(drawn.min()):.1f} to {float(drawn.max()):.1f}"
+    said = f"training draws {ends}, and {missed:.0%} of the levels of sampling lie beyond"
+    fix = "Draw more of them: training.density.kind=uniform."
+    verdict = graded(missed, 1 / 3, 2 / 3)
+    return Finding("levels", verdict, said, {"missed": missed}, fix * (verdict != "ok"))
+
+
+def drawn_near(run: Run, log_snr: float) -> float:
+    """Return the share of training's draws that are near a log-SNR."""
+    at = _clamped(torch.tensor(log_snr, dtype=torch.float64))
+    return float(((_drawn(run) - at).abs() <= NEAR).double().mean())
+
+
+def _drawn(run: Run) -> Tensor:
+    u = (torch.arange(DRAWS, dtype=torch.float64) + 0.5) / DRAWS
+    return _clamped(run.training.density(u, run.schedule).log_snr)
+
+
+def _clamped(log_snr: Tensor) -> Tensor:
+    return log_snr.double().clamp(-BLANK, BLANK)
+
+
 def average(run: Run) -> Finding:
     """Check that the average of the weights has forgotten the first half of the run: of age n it keeps ½^(n/half-life).
 
@@ -121,7 +156,8 @@ def rate(run: Run) -> Finding:
     path = step * total * sum(factors) / len(factors)
     numbers = {"lr": lr, "path": path}
     said = f"{lr:g} over {total:,} steps: no weight can go farther than about {short(path)}"
-    if step > 0.02:
-        return Finding("learning rate", graded(step, 0.02, 0.1), said, numbers, f"Try --lr {short(0.003 * lr / step)}.")
+    if step > LONGEST:
+        fix = f"Try --lr {short(0.003 * lr / step)}."
+        return Finding("learning rate", graded(step, LONGEST, 0.1), said, numbers, fix)
     verdict: Verdict = "ok" if total < TRIAL else graded(1 / max(path, 1e-12), 10, 100)
     return Finding("learning rate", verdict, said, numbers, "Train longer, or raise --lr." * (verdict != "ok"))

@@ -7,16 +7,17 @@ import math
 import torch
 from torch import Tensor, nn
 
+from toydiff.config import Run
 from toydiff.denoiser import Denoiser
 from toydiff.doctor import configured
 from toydiff.doctor.beginning import ESTIMATE_NOISE
 from toydiff.doctor.finding import Finding, graded, not_applicable, short, worst
-from toydiff.doctor.patient import FEWEST, NONE_HELD, Patient
+from toydiff.doctor.patient import FEW, FEWEST, NONE_HELD, Patient
 from toydiff.metrics.levels import LevelLoss, nats
 from toydiff.training import Validator
 
-FEW = 5000
-"""Data of which a network may learn each by heart."""
+SELDOM = 0.005
+"""Share of training near a level below which a network learns next to nothing of it."""
 CONSTANT = 1e-6
 """A unit whose deviation is less than this share of its layer's RMS never changes."""
 
@@ -36,7 +37,8 @@ def levels(patient: Patient) -> Finding:
     about alpha_s, and moves x_s by δ. Theirs is therefore weighed by min(1, SNR σ_d²).
     """
     if not patient.trained:
-        return not_applicable("levels", "not trained yet: there is no network to compare")
+        foretold = configured.levels(patient.run)
+        return foretold._replace(words=f"not trained yet; {foretold.words}")
     if not patient.run.training.coupling.tweedie:
         return not_applicable("levels", "noise is coupled to the data: no denoiser is known to compare with")
     if patient.exact is None:
@@ -53,16 +55,19 @@ def levels(patient: Patient) -> Finding:
     )
     each = max(1.0, patient.held_out.x[0].numel() / 2)
     verdict = graded(total, 0.2 * each, 1.0 * each)
-    fix = ""
-    if verdict != "ok":
-        fix = f"Train longer or wider, or see more of log-SNR {worst:.0f} in training (density, weight)."
-        if (n := patient.run.data.count) is not None and n <= FEW:
-            fix = f"{n:,} data may be too few: more of them{_how_many(patient)}, or stop earlier. {fix}"
-    return Finding("levels", verdict, said, numbers, fix)
+    fix = _more_of(patient.run, worst, f"log-SNR {worst:.0f}")
+    if (n := patient.run.data.count) is not None and n <= FEW:
+        fix = f"{n:,} data may be too few: more of them{patient.option}, or stop earlier."
+    return Finding("levels", verdict, said, numbers, fix * (verdict != "ok"))
 
 
-def _how_many(patient: Patient) -> str:
-    return " (--samples)" * (patient.run.data.n is not None)  # a file taken whole has no more
+def _more_of(run: Run, log_snr: float, where: str) -> str:
+    """Say how to learn more about a level: by training there at all, or else by training longer."""
+    seen = configured.drawn_near(run, log_snr)
+    if seen > SELDOM or run.training.density.kind == "uniform":
+        return f"Train longer or wider, or see more of {where} in training (density, weight)."
+    setting = "uniform=0.1" if hasattr(run.training.density, "uniform") else "kind=uniform"
+    return f"See more of {where} in training, {seen:.1%} of which lies near it: training.density.{setting}."
 
 
 def _against_linear(patient: Patient) -> Finding:
@@ -93,7 +98,7 @@ def _against_linear(patient: Patient) -> Finding:
         + ", asked without a guess" * patient.model.self_conditioned
     )
     verdict = graded(1 + excess - 3 * error, 1.1, 2.0)
-    fix = f"Train longer, or see more of {where.split(',')[0]} in training (density, weight)."
+    fix = _more_of(run, float(at.log_snr), where.split(",")[0])
     return Finding("levels", verdict, said, numbers, fix * (verdict != "ok"))
 
 
@@ -204,6 +209,8 @@ def learning(patient: Patient) -> Finding:
     fifth = max(len(rows) // 5, 4)
     before, after = float(losses[-2 * fifth : -fifth].median()), float(losses[-fifth:].median())
     falling = (before - after) / max(abs(before), 1e-12)
+    noise = math.hypot(*(median_error(part) for part in (losses[-2 * fifth : -fifth], losses[-fifth:])))
+    noise /= max(abs(before), 1e-12)
     validated = [row["validation"] for row in patient.metrics if "validation" in row]
     rising = validated[-1] / max(min(validated), 1e-12) - 1 if len(validated) > 2 else 0.0
     numbers = {**foretold.numbers, "spikes": spikes, "clipped": clipped, "falling": falling, "rising": rising}
@@ -217,15 +224,26 @@ def learning(patient: Patient) -> Finding:
         foretold.verdict,
         graded(spikes, 0.01, 0.1),
         graded(rising, 0.1, 0.5),
-        graded(falling, 0.1, 0.4),
+        graded(falling - 2 * noise, 0.1, 0.4),
     )
-    lr, n = patient.run.training.optimizer.lr, patient.run.data.count
+    optimizer, n = patient.run.training.optimizer, patient.run.data.count
+    lr = optimizer.lr
+    if configured.weight(patient.run).wrong:  # which alone makes losses jump, whatever the rate
+        verdict = foretold.verdict
+        said += "; a loss that is weighed so unevenly says little about the rate"
     if foretold.fix or verdict == "ok":
         fix = foretold.fix
     elif rising > 0.1 and n is not None and n <= FEW:
-        fix = f"The network learns its {n:,} data by heart: more of them{_how_many(patient)}, or fewer steps."
+        fix = f"The network learns its {n:,} data by heart: more of them{patient.option}, or fewer steps."
     elif spikes > 0.01 or rising > 0.1:
         fix = f"Lower it: --lr {short(lr / 3)}."
-    else:
+    elif 3 * lr * optimizer.stride <= configured.LONGEST:
         fix = f"Train longer, or try --lr {short(lr * 3)}."
+    else:
+        fix = "Train longer."
     return Finding("learning rate", verdict, said, numbers, fix)
+
+
+def median_error(values: Tensor) -> float:
+    """Return the standard error of the median of independent normal values: √(π/2) of that of their mean."""
+    return math.sqrt(math.pi / 2 / len(values)) * float(values.std())

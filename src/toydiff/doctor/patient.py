@@ -14,7 +14,6 @@ from torch import Tensor
 
 from toydiff.config import Run
 from toydiff.data import Batch
-from toydiff.data.files import Samples
 from toydiff.denoiser import Denoiser
 from toydiff.editing import Edit
 from toydiff.errors import SamplingDiverged, ToydiffError
@@ -31,6 +30,8 @@ distance = partial(sliced_w2, projections=64)
 """How far two sets of samples lie apart: 64 directions are enough to judge by, and leave time for the rest."""
 POINTS, IMAGES = 2000, 64
 FEWEST = 16
+FEW = 5000
+"""Data of which there may be too few: a network may learn each by heart."""
 NONE_HELD = "nothing is held out: all of the data are trained on"
 BEYOND = 3.0
 """Nats by which a sample where the density is 0 counts as less likely than the least likely of held-out data."""
@@ -127,8 +128,12 @@ class Patient:
     @property
     def unseen(self) -> bool:
         """Whether there are data that training has not seen: of a file of fewer than ten there are none."""
-        data = self.run.data
-        return not (isinstance(data, Samples) and data.known and data.known.train == data.available)
+        return self.run.data.holds_out
+
+    @property
+    def option(self) -> str:
+        """What to say behind "more data": the option for it; a file taken whole has no more."""
+        return " (--samples)" * (self.run.data.n is not None)
 
     @cached_property
     def real(self) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -14,9 +14,9 @@ from toydiff.data import Data
 from toydiff.data.shapes import Shapes
 from toydiff.doctor import beginning
 from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short, worst
-from toydiff.doctor.patient import NONE_HELD, Patient, distance
-from toydiff.metrics.floors import floor
-from toydiff.metrics.points import density_and_coverage, mann_whitney, two_nearest
+from toydiff.doctor.patient import FEW, FEWEST, NONE_HELD, Patient, distance
+from toydiff.metrics.floors import REPEATED, floor
+from toydiff.metrics.points import density_and_coverage, mann_whitney, repeated, two_nearest
 from toydiff.metrics.scores import Floor
 from toydiff.metrics.shapes import explicable, valid
 from toydiff.metrics.validity import Explanation, explain
@@ -53,7 +53,10 @@ def start(patient: Patient) -> Finding:
     away = [distance(x[: patient.few], real) for x in (prior, true)]
     numbers = {**foretold.numbers, "gap": gap, "from_prior": away[0], "from_true_x_T": away[1]}
     numbers |= _floor(base, gap, patient)
-    verdict, nats = _with_nats(patient, prior, true, graded(_z(base, gap), 3, 10), numbers)
+    lost = (away[0] - away[1]) / max(base.sd, 1e-12)  # of the distance to the data: the gap is one of equal noise
+    verdict, nats = _with_nats(patient, prior, true, worst(graded(_z(base, gap), 3, 10), graded(lost, 3, 10)), numbers)
+    if foretold.verdict == "problem":  # so much signal has an effect, be it one that these few samples do not show
+        verdict = worst(verdict, "warning")
     said = (
         f"{foretold.words}; samples begun from the prior lie {short(gap)} from those begun from the true x_T "
         f"({floor_words(patient)}){nats}; {short(away[0])} and {short(away[1])} from the data"
@@ -88,11 +91,12 @@ def steps(patient: Patient) -> Finding:
     return Finding("steps", verdict, said, numbers, fix)
 
 
-def spread(patient: Patient) -> Finding:
+def spread(patient: Patient, blamed: Sequence[str] = ()) -> Finding:
     """Check samples against held-out data: their distance, the ratio of their widths and the coverage, beside chance.
 
     Coverage is the share of data with a sample among their five nearest neighbours' reach (Naeem et al. 2020); less is
-    too little if it is by three standard errors of the share and of what is usual.
+    too little if it is by three standard errors of the share and of what is usual. It is a symptom: `blamed` are the
+    checks that found something wrong.
     """
     if reason := patient.why_not_judged:
         if not patient.absent and patient.n and patient.broken:
@@ -118,8 +122,13 @@ def spread(patient: Patient) -> Finding:
         chance = math.sqrt(found * (1 - found) / patient.few + best.sd**2 / COVERED)
         verdict = worst(verdict, graded(best.mean - found - 3 * chance, 0.05, 0.2))
         said += f"; {found:.0%} of held-out data have a sample near by ({best.mean:.0%} would be usual)"
-    fix = "See levels, start, sampler and steps for where it is lost." if verdict != "ok" else ""
-    return Finding("spread", verdict, said, numbers, fix)
+    if blamed:
+        fix = f"See {', '.join(blamed)}."
+    elif data.count is not None and data.count <= FEW:
+        fix = f"No other check finds a cause: take more data{patient.option}."
+    else:
+        fix = "No other check finds a cause: train longer (--steps) or wider."
+    return Finding("spread", verdict, said, numbers, fix * (verdict != "ok"))
 
 
 def memorisation(patient: Patient) -> Finding:
@@ -129,7 +138,8 @@ def memorisation(patient: Patient) -> Finding:
     standard error is √((1/n + 1/m)/12) (Mann & Whitney 1947; Meehan et al. 2020). Blurred samples are near to all data:
     of a copy the next nearest is three times as far (Yoon et al. 2023), more often than of held-out data. A few copies
     among new samples hardly change the former, so that the latter alone may be too much. Data that are there twice
-    count once; what is there nearly twice hides its copies.
+    count once; what is there nearly twice hides its copies. Where held-out data are too few, or training data as well,
+    the latter is judged by what it is on a line.
     """
     run = patient.run
     if run.data.count is None:
@@ -143,8 +153,10 @@ def memorisation(patient: Patient) -> Finding:
     alone, usual = (float((3 * d[:, 0] <= d[:, 1]).double().mean()) for d in (ours, theirs))
     m, mirrored = len(theirs), ", mirror images among them," * run.data.augments
     said = f"{alone:.0%} of samples"
-    numbers = {"n": n, "alone": alone}
-    if patient.unseen:
+    again = repeated(patient.real.x, run.data.fixed().x) if patient.unseen else 0.0
+    numbers = {"n": n, "alone": alone, "repeated": again}
+    fix = f"More data{patient.option}, fewer steps, or a smaller network."
+    if patient.unseen and m >= FEWEST and again < REPEATED:
         both = (alone * len(ours) + usual * m) / (len(ours) + m)
         apart = 3 * math.sqrt(both * (1 - both) * (1 / len(ours) + 1 / m))  # three standard errors, were they alike
         verdict = graded(alone - usual - apart, *COPIES)
@@ -160,9 +172,13 @@ def memorisation(patient: Patient) -> Finding:
     else:
         error = math.sqrt(alone * (1 - alone) / len(ours))
         verdict = graded(alone - ON_A_LINE - 3 * error, *COPIES)
-        said += f" are three times nearer to one of the {n:,} training data{mirrored} than to any other; {NONE_HELD}"
-    fix = "More data (--samples), fewer steps, or a smaller network." if verdict != "ok" else ""
-    return Finding("memorisation", verdict, said, numbers, fix)
+        why = NONE_HELD if not patient.unseen else f"only {m} data are held out"
+        if again >= REPEATED:  # as those of discrete data are, which nobody copies: no more than a warning
+            why = f"{again:.0%} of held-out data are in the training data as well, and tell nothing"
+            verdict = "warning" if verdict == "problem" else verdict
+            fix = "Take what comes again out of the file: then held-out data tell copies from what is new."
+        said += f" are three times nearer to one of the {n:,} training data{mirrored} than to any other; {why}"
+    return Finding("memorisation", verdict, said, numbers, fix * (verdict != "ok"))
 
 
 def _nearest(data: Data, x: Tensor) -> tuple[int, Tensor]:

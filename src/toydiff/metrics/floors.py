@@ -9,9 +9,12 @@ from torch import Tensor
 
 from toydiff.data import Batch, Data
 from toydiff.errors import ToydiffError
+from toydiff.metrics.points import repeated
 from toydiff.metrics.scores import Floor
 from toydiff.training import streams
 
+REPEATED = 0.5
+"""Share of held-out data that are training data, too, from which on the others are too few to compare with."""
 Score = Callable[[Tensor, Tensor], float]
 
 
@@ -59,6 +62,16 @@ def pair(data: Data, n: int, seed: int, k: int, label: int | None = None) -> tup
         n = len(x) // 2
     both = Batch(x, labels)
     return _rows(both, slice(n)), _rows(both, slice(n, 2 * n))
+
+
+def nothing_new(data: Data) -> str:
+    """Return why held-out data of a file do not tell copies from what is new, "" if they do."""
+    if data.available is None:
+        return ""
+    held_out = data.held_out(data.available, streams.generator(0, "held out")).x
+    if (again := repeated(held_out, data.fixed().x)) < REPEATED:
+        return ""
+    return f"{again:.0%} of held-out {data.word} are in the training data as well: they do not tell copies"
 
 
 def all_trained(data: Data) -> Batch:

@@ -10,11 +10,12 @@ from torch import Tensor
 from toydiff.data import Batch, Data
 from toydiff.metrics import classifier
 from toydiff.metrics.classifier import FEATURES, Classifier
+from toydiff.metrics.floors import nothing_new
 from toydiff.metrics.points import copying, density_and_coverage, frechet_distance, kernel_distance
-from toydiff.metrics.scores import Meaning, Measures, share
+from toydiff.metrics.scores import Meaning, Measures, positive, share
 
 MEANINGS = {
-    "FD-small": Meaning(
+    "FD-small": positive(
         "",
         "lower",
         f"|μ − μ′|² + tr(S + S′ − 2 (S S′)^½) of {FEATURES} features (after Heusel et al. 2017); this is no FID",
@@ -23,12 +24,12 @@ MEANINGS = {
     "class accuracy": share("higher", "share of images in which the classifier reads the class asked for"),
     "class shares": share("lower", "total variation between the classes read in the samples and in real images"),
     "coverage": share("higher", "share of real images with a sample near by, in features (Naeem et al. 2020)"),
-    "density": Meaning("", "near", "samples around real images, 1 as among real ones, in features (k = 5)"),
+    "density": positive("", "near", "samples around real images, 1 as among real ones, in features (k = 5)"),
     "copying": share(
         "near", "how often a sample's features are nearer to a training image's than held-out data's: ½ is right"
     ),
-    "brightness": Meaning("units of x", "lower", "W1 between the means of each image"),
-    "contrast": Meaning("units of x", "lower", "W1 between the standard deviations within each image"),
+    "brightness": positive("units of x", "lower", "W1 between the means of each image"),
+    "contrast": positive("units of x", "lower", "W1 between the standard deviations within each image"),
 }
 PIXELS = ("brightness", "contrast")
 
@@ -53,6 +54,8 @@ class ImageMeasures(Measures):
             return
         if not conditional:
             self.missing["class accuracy"] = "the model was asked for no classes"
+        if reason := nothing_new(data):
+            self.missing["copying"] = reason
         if label is not None:
             self.missing["class shares"] = "measured of the whole data, not of one class"
 

@@ -6,6 +6,7 @@ import torch
 
 from toydiff.data import Batch, Data
 from toydiff.errors import ToydiffError
+from toydiff.metrics.floors import nothing_new
 from toydiff.metrics.points import (
     copying,
     density_and_coverage,
@@ -15,7 +16,7 @@ from toydiff.metrics.points import (
     mmd2,
     sliced_w2,
 )
-from toydiff.metrics.scores import Meaning, Measures, share
+from toydiff.metrics.scores import Meaning, Measures, positive, share
 from toydiff.oracle import Boxes, ExactDenoiser, Lattice
 
 EXACT = 2000
@@ -23,16 +24,16 @@ EXACT = 2000
 MOST_CLASSES = 64
 
 MEANINGS = {
-    "sliced W2": Meaning("data units", "lower", "root mean square of W2 along 512 directions (Bonneel et al. 2015)"),
-    "exact W2": Meaning("data units", "lower", f"how far points must move to become data; {EXACT:,} points at most"),
+    "sliced W2": positive("data units", "lower", "root mean square of W2 along 512 directions (Bonneel et al. 2015)"),
+    "exact W2": positive("data units", "lower", f"how far points must move to become data; {EXACT:,} points at most"),
     "energy distance": Meaning("data units", "lower", "2 E|x − y| − E|x − x′| − E|y − y′| (Székely & Rizzo 2013)"),
     "MMD²": Meaning("", "lower", "five Gaussian kernels, 2 … ⅛ of the data's median distance (Gretton et al. 2012)"),
     "NLL − H": Meaning("nats", "near", "−log p_true of the samples, less the entropy: more is stray, less is timid"),
     "outside": share("lower", "share of samples where the true density is 0"),
     "coverage": share("higher", "share of real points with a sample near by (Naeem et al. 2020, k = 5)"),
-    "density": Meaning("", "near", "samples around real points, 1 as among real ones (Naeem et al. 2020, k = 5)"),
+    "density": positive("", "near", "samples around real points, 1 as among real ones (Naeem et al. 2020, k = 5)"),
     "mode weights": share("lower", "total variation between the shares of the classes and the true ones"),
-    "rarest mode": Meaning("", "higher", "the class most neglected: its share over the true one, 0 if it is missing"),
+    "rarest mode": share("higher", "the class most neglected: its share over the true one, 0 if it is missing"),
     "label agreement": share("higher", "probability that a sample belongs to the class it was asked for"),
     "copying": share("near", "how often a sample is nearer to a training point than held-out data are: ½ is right"),
 }
@@ -53,6 +54,8 @@ class PointMeasures(Measures):
         self._training = data.fixed().x if data.count is not None else None
         if self._training is None:
             self.missing["copying"] = "the training data are endless: nothing to copy"
+        elif reason := nothing_new(data):
+            self.missing["copying"] = reason
         modes, nll = ("mode weights", "rarest mode", "label agreement"), ("NLL − H", "outside")
         try:
             self._law: ExactDenoiser | None = data.exact()

@@ -156,6 +156,12 @@ def copying(x: Tensor, held_out: Tensor, training: Tensor) -> float:
     return mann_whitney(far.where(far > rounding, 0.0), usual.where(usual > rounding, 0.0))
 
 
+def repeated(held_out: Tensor, training: Tensor) -> float:
+    """Return the share of held-out data that are in the training set as well."""
+    seen = {hash(row.tobytes()) for row in training.numpy()}
+    return sum(hash(row.tobytes()) in seen for row in held_out.numpy()) / len(held_out)
+
+
 def mann_whitney(a: Tensor, b: Tensor) -> float:
     """Return the share of pairs in which a_i < b_j, ties for half: ½ where both have one law (Mann & Whitney 1947)."""
     from scipy.stats import rankdata

@@ -33,13 +33,18 @@ class Meaning(NamedTuple):
     units: str
     better: Better
     words: str
-    share: bool = False
-    """Whether it lies in 0 … 1."""
+    ends: tuple[float, float] = (-math.inf, math.inf)
+    """What it cannot lie below, nor above."""
 
 
 def share(better: Better, words: str) -> Meaning:
     """Return the meaning of a number that lies in 0 … 1."""
-    return Meaning("", better, words, share=True)
+    return Meaning("", better, words, (0, 1))
+
+
+def positive(units: str, better: Better, words: str) -> Meaning:
+    """Return the meaning of a number that cannot lie below 0."""
+    return Meaning(units, better, words, (0, math.inf))
 
 
 class Measures:
@@ -150,13 +155,14 @@ def difference(score: Score, other: Score) -> tuple[float, tuple[float, float] |
     return fmean(values), confidence(values)
 
 
-def confidence(values: Sequence[float], share: bool = False) -> tuple[float, float] | None:
+def confidence(
+    values: Sequence[float], ends: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float] | None:
     """Return Student's 95 % interval of the mean of 2 … 10 independent values; None for one, or where some are ∞.
 
-    Student's goes beyond 0 … 1 where a few shares are near an end; the mean of more of them cannot.
+    Student's goes beyond the `ends` where a few values are near to one; the mean of more of them cannot.
     """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
     half = STUDENT[len(values)] * stdev(values) / math.sqrt(len(values))
-    low, high = fmean(values) - half, fmean(values) + half
-    return (max(low, 0.0), min(high, 1.0)) if share else (low, high)
+    return max(fmean(values) - half, ends[0]), min(fmean(values) + half, ends[1])

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from toydiff.data import Batch, Data
 from toydiff.data.shapes import Shapes
 from toydiff.metrics.placements import LARGEST
-from toydiff.metrics.scores import Meaning, Measures, share
+from toydiff.metrics.scores import Measures, positive, share
 from toydiff.metrics.validity import Explanation, explain
 
 TOLERANCES = (0, 2, 4)
@@ -26,7 +26,7 @@ MEANINGS = {
     "valid but for 4": share("higher", "share of pictures that differ from such a one in 4 pixels at most"),
     "label agreement": share("higher", "share of pictures explained, but for 4 pixels, by just the kinds asked for"),
     "decided": share("higher", "share of pixels beyond ±0.9"),
-    "area": Meaning("pixels", "lower", "W1 between the numbers of white pixels"),
+    "area": positive("pixels", "lower", "W1 between the numbers of white pixels"),
     "pieces": share("lower", "total variation between the numbers of white pieces"),
     "seen before": share("near", f"share that are in the training set, or among {SEEN:,} others if endless"),
 }
