@@ -195,7 +195,7 @@ def test_held_out_data_that_are_training_data_tell_no_copies(tmp_path: Path) -> 
     np.savez(tmp_path / "again.npz", data=points.numpy(), split=np.arange(1000) >= 900)
     data = Npz(path=str(tmp_path / "again.npz"))
     scores = by_name(evaluate(unlabelled(data, Gaussian(torch.zeros(2), 1.0)), 100, draws=2, floor_draws=3))
-    assert scores["copying"].value is None
+    assert scores["copying"].value is scores["coverage"].value is scores["density"].value is None
     assert scores["copying"].note.startswith("100% of held-out points are in the training data as well")
 
 

@@ -173,7 +173,7 @@ def enough(data: Data, n: int, label: int | None = None) -> int:
         return n
     if (there := len(real(data, n, 0, "evaluate", 0, label).x)) < FEWEST:
         of = "" if label is None else f" of the class `{shown(data.label_names[label])}`"
-        hint = f"It takes {FEWEST}: one in ten is held out, of ten or more."
+        hint = f"It takes {FEWEST}; of a file without a split one in ten is held out."
         if not data.holds_out:
             raise ToydiffError(f"no {data.word}{of} are held out to measure by: all are trained on", hint)
         raise ToydiffError(f"{there} held-out {data.word}{of} are too few to measure by", hint)

@@ -12,7 +12,7 @@ import torch
 
 from toydiff import evaluation
 from toydiff.cli import trainer
-from toydiff.cli.scores import _apart, cells
+from toydiff.cli.scores import _apart, cells, compared, number
 from toydiff.errors import SamplingDiverged
 from toydiff.metrics import classifier
 from toydiff.metrics.floors import floor
@@ -113,6 +113,9 @@ def test_what_is_said_is_of_what_was_measured(with_run: Path, toydiff: Toydiff) 
 def test_numbers_beyond_all_bounds_have_powers_of_ten() -> None:
     score = Score("W", Meaning("", "lower", ""), (2e31, 4e31), (1e31, 5e31), Floor(0.1, 0.01))
     assert [len(cell) < 25 for cell in cells(score)] == [True] * 5 and cells(score)[1::3] == ("3e+31", "+3e+33")
+    assert number(20_012_345, 3e3) == "2.00123e+07" and number(-2.5e12, 1e9) == "-2.5e+12"
+    certain = Score("W", Meaning("", "lower", ""), (1.0, 1.0), (1.0, 1.0), Floor(0.5, 0.0))
+    assert "z = +∞" in compared({"one": ("", 1, [certain]), "other": ("", 1, [certain])})
 
 
 def test_a_difference_has_no_powers_of_ten() -> None:

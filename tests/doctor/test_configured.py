@@ -50,6 +50,9 @@ def test_levels_that_training_never_draws_are_foreseen(mean: float, missed: floa
     assert found.verdict == "problem" and found.numbers["missed"] == pytest.approx(missed, abs=0.05)
     assert found in foresee(aside) and "training.density.kind=uniform" in found.fix
     assert configured.levels(preset("moons", "training.density.kind=uniform")).verdict == "ok"
+    asked = torch.stack([level.log_snr for level in aside.levels()[:-1]]).clamp(-12, 12)
+    apart = (asked[:, None] - configured._drawn(aside)).abs().amin(1)  # the long way
+    assert found.numbers["missed"] == float((apart > 1.5).double().mean())
 
 
 # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

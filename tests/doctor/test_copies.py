@@ -14,6 +14,7 @@ from toydiff.config import Run
 from toydiff.data import GaussianMixture, Gaussians, Npz
 from toydiff.data.files import Npy
 from toydiff.doctor import Patient, learned, sampled
+from toydiff.metrics.points import repeated
 from toydiff.oracle import Empirical
 
 from .conftest import RUN, patient
@@ -122,7 +123,7 @@ def test_held_out_data_that_are_training_data_tell_nothing(tmp_path: Path) -> No
     run = RUN.model_copy(update={"data": Npy(path=str(path))})
     found = sampled.memorisation(patient(run, exact=Empirical(x)))
     assert found.verdict == "warning" and found.numbers["repeated"] > 0.9 and found.numbers["alone"] > 0.9
-    assert "of held-out data are in the training data as well" in found.words and "out of the file" in found.fix
+    assert "of held-out data are in the training data as well" in found.words and "by mistake" in found.fix
     fresh = torch.randn(500, 2, generator=torch.Generator().manual_seed(1))
     assert sampled.memorisation(with_samples(run, fresh)).verdict == "ok"
 
@@ -131,7 +132,20 @@ def test_copies_are_found_where_a_few_data_are_held_out(tmp_path: Path) -> None:
     np.save(path := tmp_path / "thirty.npy", torch.randn(30, 2, generator=torch.Generator().manual_seed(0)).numpy())
     run = RUN.model_copy(update={"data": Npy(path=str(path))})
     found = sampled.memorisation(patient(run, exact=Empirical(run.data.fixed().x)))
-    assert found.verdict == "problem" and "only 3 data are held out" in found.words
+    assert found.verdict == "problem" and "3 held-out data are too few to compare with" in found.words
     assert found.fix.startswith("More data, fewer steps")  # a file taken whole has no more
     fresh = torch.randn(500, 2, generator=torch.Generator().manual_seed(1))
     assert sampled.memorisation(with_samples(run, fresh)).verdict == "ok"
+
+
+def test_discrete_data_are_no_fault_of_a_model_that_has_learned_them(tmp_path: Path) -> None:
+    """Two dice: 36 different rows of 3,000. Every ball around one of them has no size, and covers none beside it."""
+    dice = torch.randint(1, 7, (3000, 2), generator=torch.Generator().manual_seed(0)).float()
+    np.save(path := tmp_path / "dice.npy", dice.numpy())
+    run = RUN.model_copy(update={"data": Npy(path=str(path))})
+    thrown = torch.randint(1, 7, (2000, 2), generator=torch.Generator().manual_seed(1)).float()
+    near = with_samples(run, thrown + 0.01 * torch.randn(2000, 2, generator=torch.Generator().manual_seed(2)))
+    spread = sampled.spread(near)
+    assert spread.verdict == "ok" and "coverage" not in spread.numbers
+    assert sampled.memorisation(near).verdict == "warning" and "discrete" in sampled.memorisation(near).fix
+    assert repeated(torch.tensor([[0.0, 1.0], [-0.0, 1.0]]), torch.tensor([[-0.0, 1.0]])) == 1

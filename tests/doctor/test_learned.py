@@ -20,7 +20,7 @@ from toydiff.networks import UNet
 from toydiff.schedules import Flow, Level, Linear
 from toydiff.training import Training
 from toydiff.training.couplings import OT
-from toydiff.training.densities import Laplace, LogNormal
+from toydiff.training.densities import Discrete, Laplace, LogNormal
 from toydiff.training.optimizers import AdamW
 
 from .conftest import DATA, RUN, changed, denoiser_of, patient
@@ -184,8 +184,12 @@ def test_a_level_that_training_hardly_draws_is_named_with_a_setting_that_draws_i
     peak = Training(steps=1000, density=Laplace(mean=-9, scale=0.1))
     found = learned.levels(patient(RUN.model_copy(update={"training": peak}), lambda x0, level: x0 + 0.3))
     assert "training.density.uniform=0.1" in found.fix
-    few = RUN.model_copy(update={"data": Gaussians(n=100), "training": aside})
-    assert learned.levels(patient(few, lambda x0, level: x0 + 0.3)).fix.endswith("(--samples), or stop earlier.")
+    few = Gaussians(n=100)
+    for training, said in ((aside, "density.kind=uniform."), (RUN.training, "(--samples), or stop earlier.")):
+        run = RUN.model_copy(update={"data": few, "training": training})
+        assert learned.levels(patient(run, lambda x0, level: x0 + 0.3)).fix.endswith(said)
+    every = RUN.model_copy(update={"schedule": Linear(), "training": Training(steps=1000, density=Discrete())})
+    assert "kind=uniform" not in learned._more_of(every, 9.0, "log-SNR 9")  # it is as even already
 
 
 def test_a_loss_that_falls_by_no_more_than_its_noise_is_no_fault() -> None:
@@ -199,6 +203,8 @@ def test_a_loss_that_falls_by_no_more_than_its_noise_is_no_fault() -> None:
     assert learned.learning(patient(metrics=falling(0.25, noisy=True))).verdict == "ok"
     assert learned.learning(patient(metrics=falling(0.25, noisy=False))).verdict == "warning"
     assert learned.learning(patient(metrics=falling(1.5, noisy=True))).verdict != "ok"
+    spiky = rows(lambda u: 2 - u + 60 * (u == 0.9))  # one loss in two hundred hides nothing
+    assert learned.learning(patient(metrics=spiky)).verdict == "warning"
 
 
 def test_no_rate_is_advised_that_would_be_refused_and_none_where_the_weight_is_to_blame() -> None:

@@ -46,10 +46,7 @@ def cells(score: Score) -> tuple[str, str, str, str, str]:
     value = "n/a" if score.value is None else number(score.value, spread)
     interval = "" if score.interval is None else " … ".join(number(end, spread) for end in score.interval)
     floor = "" if score.floor is None else f"{number(score.floor.mean, spread)} ± {score.floor.sd:.2g}"
-    z = "" if score.z is None else _signed(score.z)
-    if score.value is not None and score.floor is not None and score.floor.sd == 0 and score.value != score.floor.mean:
-        z = "+∞" if score.value > score.floor.mean else "−∞"  # real data read the same every time
-    return _headed(score), value, interval, floor, z
+    return _headed(score), value, interval, floor, _z(score)
 
 
 def compared(columns: Mapping[str, Result]) -> str:
@@ -69,7 +66,8 @@ def compared(columns: Mapping[str, Result]) -> str:
             values = ("n/a" if cell.value is None else number(cell.value, _spread(cell)) for cell in cells)
             rows.append((_headed(score), *values, floor))
             rows.append(("", "", *(_apart(found[name].get(score.name)) for name in beside), ""))
-            rows.append(("", *("" if cell.z is None else f"z = {_signed(cell.z)}" for cell in cells), ""))
+            if any(z := [_z(cell) for cell in cells]):
+                rows.append(("", *(f"z = {each}" * bool(each) for each in z), ""))
         tables.append(table(("score", first, *beside, "floor ± sd"), rows))
     below = (
         f"Below a value stands how far it lies from that of {first}, ± half of a\n"
@@ -113,8 +111,9 @@ def finite(value: float) -> float | None:
 
 def number(value: float, spread: float) -> str:
     """Return a value with the digits that its spread leaves meaning to: two of the spread's."""
-    if max(abs(value), spread) >= LARGE:
-        return f"{value:.3g}"
+    if (top := max(abs(value), spread)) >= LARGE:
+        digits = math.floor(math.log10(top)) - math.floor(math.log10(spread)) + 2 if spread > 0 else 4
+        return f"{value:.{min(digits, 12)}g}"
     if spread > 0:
         decimals = max(0, 1 - math.floor(math.log10(spread)))
         if decimals <= 6:
@@ -123,8 +122,12 @@ def number(value: float, spread: float) -> str:
     return f"{value:.4g}" if abs(value) > 1e-12 else "0"
 
 
-def _signed(z: float) -> str:
-    return f"{z:+.1f}" if abs(z) < LARGE else f"{z:+.3g}"
+def _z(score: Score) -> str:
+    if score.z is not None:
+        return f"{score.z:+.1f}" if abs(score.z) < LARGE else f"{score.z:+.3g}"
+    if score.value is None or score.floor is None or score.floor.sd > 0 or score.value == score.floor.mean:
+        return ""
+    return "+∞" if score.value > score.floor.mean else "−∞"  # real data read the same every time
 
 
 def _headed(score: Score) -> str:

@@ -132,12 +132,16 @@ def _points(
     if len(x) < 2:
         raise ToydiffError(f"{file} holds one point: there is nothing to learn from it", "Give it more.")
     if (still := np.flatnonzero((x == x[0]).all(0)).tolist()) == list(range(len(names))):
-        raise ToydiffError(f"{file}: every row is the same: there is nothing to learn in it", "Give it other numbers.")
+        hint = "Give it other numbers."
+        raise ToydiffError(f"{file}: every point is the same: there is nothing to learn from them", hint)
     if still:
-        told = " and ".join(f"column `{shown(names[k])}` is {x[0, k]:g}" for k in still[:5])
+        told = f"column `{shown(names[still[0]])}` is {x[0, still[0]]:g} in every row: there is nothing to learn in it"
+        if len(still) > 1:
+            several = ", ".join(f"`{shown(names[k])}`" for k in still[:20]) + ", …" * (len(still) > 20)
+            told = f"columns {several} never change: there is nothing to learn in them"
         others = ", ".join(f'"{name}"' for k, name in enumerate(names) if k not in still)
-        fix = f"Leave it out: --set 'data.columns=[{shown(others) if len(names) <= 20 else '…'}]'"
-        raise ToydiffError(f"{file}: {told} in every row: there is nothing to learn in it", without or fix)
+        fix = f"Leave {'it' if len(still) == 1 else 'them'} out: --set 'data.columns=["
+        raise ToydiffError(f"{file}: {told}", without or f"{fix}{shown(others) if len(names) <= 20 else '…'}]'")
     label, labels = found or (None, ())
     return Content(torch.from_numpy(x), label, labels)
 

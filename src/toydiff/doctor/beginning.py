@@ -16,6 +16,8 @@ from toydiff.schedules import Cosine, Level, Sigmoid
 
 SEEN = 0.1
 """SNR at the start from which what is left of the data shows in samples."""
+LOST = 0.5
+"""SNR at the start from which so much is left that samples cannot be right."""
 NOTHING = 0.01
 """SNR below which it cannot matter."""
 GAINS = (2.0, 10.0)
@@ -47,7 +49,7 @@ def start(run: Run) -> Finding:
     """
     numbers = signal(run)
     snr, ratio = numbers["snr_start"], numbers["prior_over_x_T"]
-    left, wide = graded(snr, SEEN, 0.5), graded(abs(math.log(ratio)), math.log(1.1), math.log(1.4))
+    left, wide = graded(snr, SEEN, LOST), graded(abs(math.log(ratio)), math.log(1.1), math.log(1.4))
     fixes = [signal_fix(run)] * (left != "ok") + ["Set sampling.prior=marginal."] * (wide != "ok")
     return Finding("start", worst(left, wide), signal_words(run, numbers), numbers, " ".join(fixes))
 

@@ -96,11 +96,13 @@ def levels(run: Run) -> Finding:
 
     A level is drawn if one of 4,096 quantiles of the density lies within 1.5 of its log-SNR.
     """
-    drawn = _drawn(run)
+    drawn = _drawn(run).sort().values
     asked = _clamped(torch.stack([level.log_snr for level in run.levels()[:-1]]))
-    missed = float(((asked[:, None] - drawn).abs().amin(1) > NEAR).double().mean())
-    ends = f"log-SNR {float(drawn.min()):.1f} to {float(drawn.max()):.1f}"
-    said = f"training draws {ends}, and {missed:.0%} of the levels of sampling lie beyond"
+    above = torch.searchsorted(drawn, asked).clamp(1, DRAWS - 1)
+    nearest = torch.minimum((asked - drawn[above - 1]).abs(), (drawn[above] - asked).abs())
+    missed = float((nearest > NEAR).double().mean())
+    ends = f"log-SNR {float(drawn[0]):.1f} to {float(drawn[-1]):.1f}"
+    said = f"training draws {ends}, and {missed:.0%} of the levels of sampling lie farther than {NEAR:g} from any draw"
     fix = "Draw more of them: training.density.kind=uniform."
     verdict = graded(missed, 1 / 3, 2 / 3)
     return Finding("levels", verdict, said, {"missed": missed}, fix * (verdict != "ok"))

@@ -15,6 +15,7 @@ from toydiff.doctor.finding import Finding, graded, not_applicable, short, worst
 from toydiff.doctor.patient import FEW, FEWEST, NONE_HELD, Patient
 from toydiff.metrics.levels import LevelLoss, nats
 from toydiff.training import Validator
+from toydiff.training.densities import UniformTime
 
 SELDOM = 0.005
 """Share of training near a level below which a network learns next to nothing of it."""
@@ -56,16 +57,24 @@ def levels(patient: Patient) -> Finding:
     each = max(1.0, patient.held_out.x[0].numel() / 2)
     verdict = graded(total, 0.2 * each, 1.0 * each)
     fix = _more_of(patient.run, worst, f"log-SNR {worst:.0f}")
-    if (n := patient.run.data.count) is not None and n <= FEW:
+    n = patient.run.data.count
+    if n is not None and n <= FEW and not _seldom(patient.run, worst):
         fix = f"{n:,} data may be too few: more of them{patient.option}, or stop earlier."
     return Finding("levels", verdict, said, numbers, fix * (verdict != "ok"))
 
 
+def _seldom(run: Run, log_snr: float) -> bool:
+    """Return whether training hardly draws a level, and would draw it more often uniformly in t."""
+    training = run.training.model_copy(update={"density": UniformTime()})
+    evenly = configured.drawn_near(run.model_copy(update={"training": training}), log_snr)
+    return configured.drawn_near(run, log_snr) < min(SELDOM, evenly / 2)
+
+
 def _more_of(run: Run, log_snr: float, where: str) -> str:
     """Say how to learn more about a level: by training there at all, or else by training longer."""
-    seen = configured.drawn_near(run, log_snr)
-    if seen > SELDOM or run.training.density.kind == "uniform":
+    if not _seldom(run, log_snr):
         return f"Train longer or wider, or see more of {where} in training (density, weight)."
+    seen = configured.drawn_near(run, log_snr)
     setting = "uniform=0.1" if hasattr(run.training.density, "uniform") else "kind=uniform"
     return f"See more of {where} in training, {seen:.1%} of which lies near it: training.density.{setting}."
 
@@ -229,7 +238,7 @@ def learning(patient: Patient) -> Finding:
     optimizer, n = patient.run.training.optimizer, patient.run.data.count
     lr = optimizer.lr
     if configured.weight(patient.run).wrong:  # which alone makes losses jump, whatever the rate
-        verdict = foretold.verdict
+        spikes, verdict = 0.0, worst(foretold.verdict, graded(rising, 0.1, 0.5))
         said += "; a loss that is weighed so unevenly says little about the rate"
     if foretold.fix or verdict == "ok":
         fix = foretold.fix
@@ -245,5 +254,10 @@ def learning(patient: Patient) -> Finding:
 
 
 def median_error(values: Tensor) -> float:
-    """Return the standard error of the median of independent normal values: √(π/2) of that of their mean."""
-    return math.sqrt(math.pi / 2 / len(values)) * float(values.std())
+    """Return the standard error of the median of independent normal values: √(π/2) of that of their mean.
+
+    Their deviation is told by the median of how far each lies from the one before: a trend or a spike adds nothing.
+    """
+    steps = values.diff()
+    deviation = 1.4826 * float((steps - steps.median()).abs().median()) / math.sqrt(2)
+    return math.sqrt(math.pi / 2 / len(values)) * deviation

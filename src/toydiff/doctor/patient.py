@@ -19,7 +19,7 @@ from toydiff.editing import Edit
 from toydiff.errors import SamplingDiverged, ToydiffError
 from toydiff.metrics.floors import floor, pair
 from toydiff.metrics.levels import LevelLoss, excess_points, level_losses
-from toydiff.metrics.points import sliced_w2
+from toydiff.metrics.points import repeated, sliced_w2
 from toydiff.metrics.scores import Floor
 from toydiff.oracle import ExactDenoiser
 from toydiff.runs import Loaded
@@ -144,6 +144,13 @@ class Patient:
     def few(self) -> int:
         """How many samples stand beside as many real ones: all, unless fewer data are held out of a file."""
         return len(self.real.x)
+
+    @cached_property
+    def again(self) -> float:
+        """The share of those held-out data that are training data as well, as many discrete ones are."""
+        if self.run.data.count is None or not self.unseen:
+            return 0.0
+        return repeated(self.real.x, self.run.data.fixed().x)
 
     @cached_property
     def held_out(self) -> Batch:

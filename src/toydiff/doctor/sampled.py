@@ -16,7 +16,7 @@ from toydiff.doctor import beginning
 from toydiff.doctor.finding import Finding, Verdict, graded, not_applicable, short, worst
 from toydiff.doctor.patient import FEW, FEWEST, NONE_HELD, Patient, distance
 from toydiff.metrics.floors import REPEATED, floor
-from toydiff.metrics.points import density_and_coverage, mann_whitney, repeated, two_nearest
+from toydiff.metrics.points import density_and_coverage, mann_whitney, row_keys, two_nearest
 from toydiff.metrics.scores import Floor
 from toydiff.metrics.shapes import explicable, valid
 from toydiff.metrics.validity import Explanation, explain
@@ -41,7 +41,8 @@ NATS = (0.1, 0.4)
 def start(patient: Patient) -> Finding:
     """Check what beginning from the prior costs: samples of it beside samples of the true x_T = alpha x_0 + sigma eps.
 
-    Both have the same noise and labels; their distance is what is lost by forgetting x_0 (Lin et al. 2023).
+    Both have the same noise and labels; their distance is what is lost by forgetting x_0 (Lin et al. 2023), and so is
+    how much farther from the data the former lie. An SNR of a half and more is never called fine.
     """
     foretold = beginning.start(patient.run)
     if reason := patient.why_not_judged:
@@ -53,9 +54,11 @@ def start(patient: Patient) -> Finding:
     away = [distance(x[: patient.few], real) for x in (prior, true)]
     numbers = {**foretold.numbers, "gap": gap, "from_prior": away[0], "from_true_x_T": away[1]}
     numbers |= _floor(base, gap, patient)
-    lost = (away[0] - away[1]) / max(base.sd, 1e-12)  # of the distance to the data: the gap is one of equal noise
-    verdict, nats = _with_nats(patient, prior, true, worst(graded(_z(base, gap), 3, 10), graded(lost, 3, 10)), numbers)
-    if foretold.verdict == "problem":  # so much signal has an effect, be it one that these few samples do not show
+    # of equal noise, samples may lie nearer together than draws do, and yet farther from the data
+    numbers["farther_z"] = farther = (away[0] - away[1]) / max(base.sd, 1e-12)
+    verdict = worst(graded(_z(base, gap), 3, 10), graded(farther, 3, 10))
+    verdict, nats = _with_nats(patient, prior, true, verdict, numbers)
+    if numbers["snr_start"] > beginning.LOST:  # that has an effect, be it one that these few samples do not show
         verdict = worst(verdict, "warning")
     said = (
         f"{foretold.words}; samples begun from the prior lie {short(gap)} from those begun from the true x_T "
@@ -116,7 +119,7 @@ def spread(patient: Patient, blamed: Sequence[str] = ()) -> Finding:
         f"samples are {ratio:.2f} ± {error:.2f} times as wide as data, {short(away)} from them "
         f"({floor_words(patient)}){nats}"
     )
-    if not data.pictorial:
+    if not data.pictorial and patient.again < REPEATED:  # else a ball around a datum has no size
         found, best = coverage(ours, real), floor(coverage, data, patient.few, draws=COVERED, seed=2)
         numbers |= {"coverage": found, "coverage_floor": best.mean}
         chance = math.sqrt(found * (1 - found) / patient.few + best.sd**2 / COVERED)
@@ -153,10 +156,9 @@ def memorisation(patient: Patient) -> Finding:
     alone, usual = (float((3 * d[:, 0] <= d[:, 1]).double().mean()) for d in (ours, theirs))
     m, mirrored = len(theirs), ", mirror images among them," * run.data.augments
     said = f"{alone:.0%} of samples"
-    again = repeated(patient.real.x, run.data.fixed().x) if patient.unseen else 0.0
-    numbers = {"n": n, "alone": alone, "repeated": again}
+    numbers = {"n": n, "alone": alone, "repeated": patient.again}
     fix = f"More data{patient.option}, fewer steps, or a smaller network."
-    if patient.unseen and m >= FEWEST and again < REPEATED:
+    if patient.unseen and m >= FEWEST and patient.again < REPEATED:
         both = (alone * len(ours) + usual * m) / (len(ours) + m)
         apart = 3 * math.sqrt(both * (1 - both) * (1 / len(ours) + 1 / m))  # three standard errors, were they alike
         verdict = graded(alone - usual - apart, *COPIES)
@@ -172,11 +174,11 @@ def memorisation(patient: Patient) -> Finding:
     else:
         error = math.sqrt(alone * (1 - alone) / len(ours))
         verdict = graded(alone - ON_A_LINE - 3 * error, *COPIES)
-        why = NONE_HELD if not patient.unseen else f"only {m} data are held out"
-        if again >= REPEATED:  # as those of discrete data are, which nobody copies: no more than a warning
-            why = f"{again:.0%} of held-out data are in the training data as well, and tell nothing"
+        why = NONE_HELD if not patient.unseen else f"{m} held-out data are too few to compare with"
+        if patient.again >= REPEATED:  # as those of discrete data are: no more than a warning
+            why = f"{patient.again:.0%} of held-out data are in the training data as well, and tell nothing"
             verdict = "warning" if verdict == "problem" else verdict
-            fix = "Take what comes again out of the file: then held-out data tell copies from what is new."
+            fix = "If rows come again by mistake, take them out of the file; if the data are discrete, never mind."
         said += f" are three times nearer to one of the {n:,} training data{mirrored} than to any other; {why}"
     return Finding("memorisation", verdict, said, numbers, fix * (verdict != "ok"))
 
@@ -191,7 +193,7 @@ def _nearest(data: Data, x: Tensor) -> tuple[int, Tensor]:
     seen: set[int] = set()
     for part in torch.split(training, max(1, CHUNK // training[0].numel())):
         part = torch.cat([part, part.flip(-1)]) if data.augments else part
-        first = {hash(row.tobytes()): k for k, row in reversed(list(enumerate(part.numpy())))}
+        first = {key: k for k, key in reversed(list(enumerate(row_keys(part))))}
         new = sorted(k for key, k in first.items() if key not in seen)
         seen |= first.keys()
         if new:
@@ -202,6 +204,8 @@ def _nearest(data: Data, x: Tensor) -> tuple[int, Tensor]:
 def _share(patient: Patient) -> tuple[str, Callable[[Tensor], float], str] | None:
     """Return (name, share of samples, words): what they cover, or how many are right; None of photographs."""
     data = patient.run.data
+    if not data.pictorial and patient.again >= REPEATED:
+        return None
     if not data.pictorial:
         near = partial(coverage, y=patient.real.x)
         return ("coverage", near, "of held-out data have a sample near by")

@@ -65,13 +65,13 @@ def pair(data: Data, n: int, seed: int, k: int, label: int | None = None) -> tup
 
 
 def nothing_new(data: Data) -> str:
-    """Return why held-out data of a file do not tell copies from what is new, "" if they do."""
+    """Return why held-out data of a file tell nothing of copies and of what lies near, "" if they do."""
     if data.available is None:
         return ""
     held_out = data.held_out(data.available, streams.generator(0, "held out")).x
     if (again := repeated(held_out, data.fixed().x)) < REPEATED:
         return ""
-    return f"{again:.0%} of held-out {data.word} are in the training data as well: they do not tell copies"
+    return f"{again:.0%} of held-out {data.word} are in the training data as well"
 
 
 def all_trained(data: Data) -> Batch:

@@ -54,8 +54,8 @@ class PointMeasures(Measures):
         self._training = data.fixed().x if data.count is not None else None
         if self._training is None:
             self.missing["copying"] = "the training data are endless: nothing to copy"
-        elif reason := nothing_new(data):
-            self.missing["copying"] = reason
+        elif reason := nothing_new(data):  # discrete data: a ball around a point has no size
+            self.missing |= dict.fromkeys(("copying", "coverage", "density"), reason)
         modes, nll = ("mode weights", "rarest mode", "label agreement"), ("NLL − H", "outside")
         try:
             self._law: ExactDenoiser | None = data.exact()

@@ -158,8 +158,13 @@ def copying(x: Tensor, held_out: Tensor, training: Tensor) -> float:
 
 def repeated(held_out: Tensor, training: Tensor) -> float:
     """Return the share of held-out data that are in the training set as well."""
-    seen = {hash(row.tobytes()) for row in training.numpy()}
-    return sum(hash(row.tobytes()) in seen for row in held_out.numpy()) / len(held_out)
+    seen = set(row_keys(training))
+    return sum(key in seen for key in row_keys(held_out)) / len(held_out)
+
+
+def row_keys(x: Tensor) -> list[int]:
+    """Return a number for each x_i, the same one for equal ones: hashes of its bytes, −0 as 0."""
+    return [hash(row.tobytes()) for row in (x + 0.0).numpy()]
 
 
 def mann_whitney(a: Tensor, b: Tensor) -> float:
