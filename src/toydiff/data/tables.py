@@ -131,7 +131,7 @@ def _points(
         raise ToydiffError(f"{where(row)}, column `{shown(names[k])}`: {array[row, k]:g} is no finite number", _MEND)
     if len(x) < 2:
         raise ToydiffError(f"{file} holds one point: there is nothing to learn from it", "Give it more.")
-    if (still := np.flatnonzero((x == x[0]).all(0)).tolist()) == list(range(len(names))):
+    if len(still := np.flatnonzero((x == x[0]).all(0)).tolist()) == len(names):
         hint = "Give it other numbers."
         raise ToydiffError(f"{file}: every point is the same: there is nothing to learn from them", hint)
     if still:

@@ -11,6 +11,7 @@ from toydiff.config import Run
 from toydiff.data.files import UNEVEN
 from toydiff.denoiser import target_coefficients
 from toydiff.doctor.finding import Finding, Verdict, graded, short, worst
+from toydiff.schedules import Level
 from toydiff.training import streams
 
 TRIAL = 200
@@ -68,8 +69,7 @@ def weight(run: Run) -> Finding:
     decides where samples go and the cleaner half how sharp they are; a half with 1 % of the weight learns at 1 % of
     the rate (Choi et al. 2022; Hang et al. 2023).
     """
-    u = (torch.arange(DRAWS, dtype=torch.float64) + 0.5) / DRAWS
-    level = run.training.density(u, run.schedule)
+    level = _quantiles(run)
     a, b = target_coefficients(run.model.target, level, run.sigma_data)
     w = run.training.weight(level, a, b, run.sigma_data)[level.log_snr.argsort()]  # noisiest first
     total, ends = float(w.sum()), (float(w[-1]), float(w[0]))
@@ -115,8 +115,13 @@ def drawn_near(run: Run, log_snr: float) -> float:
 
 
 def _drawn(run: Run) -> Tensor:
+    return _clamped(_quantiles(run).log_snr)
+
+
+def _quantiles(run: Run) -> Level:
+    """Return the levels that training draws: as many quantiles of its density."""
     u = (torch.arange(DRAWS, dtype=torch.float64) + 0.5) / DRAWS
-    return _clamped(run.training.density(u, run.schedule).log_snr)
+    return run.training.density(u, run.schedule)
 
 
 def _clamped(log_snr: Tensor) -> Tensor:
