@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from toydiff.runs import Loaded
     from toydiff.training import Training
 
-SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc")
+SIGNS = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|not enough memory|bad_alloc"
+    r"|could not create a primitive$"  # oneDNN without room for its code; what it does not know ends otherwise
+)
 """What libraries say of it, each in words of its own."""
 
 
@@ -32,8 +36,8 @@ def enough_memory(what: Callable[[], tuple[str, str]]) -> Iterator[None]:
 
 def ran_out(error: Exception) -> bool:
     """Return whether an error says that memory has run out."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in words for sign in SIGNS))
+    said = isinstance(error, RuntimeError) and SIGNS.search(str(error).lower().strip())
+    return isinstance(error, MemoryError) or bool(said)
 
 
 def too_many(loaded: Loaded, count: int) -> tuple[str, str]:

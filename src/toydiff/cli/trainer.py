@@ -71,7 +71,8 @@ class Trainer:
         header = self.state.header if self.state else {}
         n = run.data.count or 0
         few = f"Train on fewer: --samples {n // 2}." if n > 1 else ""
-        with enough_memory(lambda: (f"out of memory while drawing the data, {n:,} {run.data.word}", few)):
+        drawing = "out of memory while drawing the data" + f", {n:,} {run.data.word}" * (n > 0)
+        with enough_memory(lambda: (drawing, few)):
             self.fingerprint = fingerprint(run.data)
         if header.get("data", self.fingerprint) != self.fingerprint:
             talk.warn("the data are no longer those the run was started with: it goes on, but not bit for bit")
