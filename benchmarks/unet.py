@@ -28,6 +28,7 @@ from toydiff.cli.heap import keep_freed_memory
 from toydiff.config import Run
 from toydiff.denoiser import Denoiser
 from toydiff.layers import Layer, resolve
+from toydiff.networks import pixels
 from toydiff.schedules import Flow, Level
 from toydiff.training import fit
 
@@ -74,6 +75,36 @@ def norms() -> None:
             ways = [partial(way, size) for size in (4, 16) for way in (plain, wide)] + [partial(layer, 0)]
             times = " | ".join(f"{best(lambda way=way, g=slope: way().backward(g)):.2f}" for way in ways)
             print(f"| {width} × {side}² | {name} | {times} |", flush=True)
+
+
+def pixel_work() -> None:
+    """Compare halving, doubling and modulating pixels: torch's layers and ours, forward and backward."""
+    print("\n## Halving, doubling and modulating: forward and backward, ms for 64 images\n")
+    print("By torch's own layers, and by networks/pixels.py, which training takes in bfloat16 alone.\n")
+    print("| work | channels × pixels | precision | torch's | ours |\n|---|---|---|---|---|")
+    chosen = pixels.slowly
+    for (width, side), (name, dtype) in product(((16, 32), (32, 16), (64, 8), (128, 4)), PRECISIONS.items()):
+        wide = min(2 * width, 128)
+        halve, double = pixels.Halve(width, wide).to(dtype), pixels.Double(wide, width).to(dtype)
+        x, half = (
+            torch.randn(64, *shape).to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+            for shape in ((width, side, side), (wide, side // 2, side // 2))
+        )
+        scale, shift = torch.randn(64, 2 * width, dtype=dtype, requires_grad=True).chunk(2, 1)
+        for layer in (halve, double):
+            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        work: dict[str, Callable[[], Tensor]] = {
+            "halving": lambda layer=halve, x=x: layer(x),  # type: ignore[misc]
+            "doubling": lambda layer=double, x=half: layer(x),  # type: ignore[misc]
+            "modulating": lambda x=x, scale=scale, shift=shift: pixels.modulated(x, scale, shift),  # type: ignore[misc]
+        }
+        for what, one in work.items():
+            slope, times = torch.randn_like(one()), []
+            for ours in (False, True):
+                pixels.slowly = lambda x, ours=ours: ours  # type: ignore[misc]
+                times.append(best(lambda one=one, slope=slope: one().backward(slope, retain_graph=True), each=20))
+            print(f"| {what} | {width} × {side}² | {name} | {times[0]:.2f} | {times[1]:.2f} |", flush=True)
+    pixels.slowly = chosen
 
 
 def attention() -> None:
@@ -262,6 +293,7 @@ def main() -> None:
     print("Between two tables lie minutes, in which such a machine may become a tenth faster or slower.\n")
     freed_memory()  # while this process is small: a new one counts its parent's peak as its own
     norms()
+    pixel_work()
     attention()
     presets()
     beside_diffusers()

@@ -59,7 +59,7 @@ def test_a_network_is_the_sum_of_its_parts(classes: int, patch: int) -> None:
     convolutions, levels = 2 * side**2 * 8 * 8 * 9, 32 * 16
     assert named["down.0"].macs == convolutions + levels
     assert named["down.3"].kind == "Block + Attention"
-    assert named["down.2"].kind == "Conv2d 8 → 16, 2 × 2"
+    assert named["down.2"].kind == "Halve 8 → 16, 2 × 2"
 
 
 def test_what_lies_between_the_parts_is_counted_too() -> None:

@@ -36,7 +36,7 @@ def published(G: Tensor) -> Tensor:
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 def test_it_is_the_published_iteration(rows: int, columns: int) -> None:
     G = matrices(rows, columns)
-    for given, found in zip(G.double(), orthogonal(G), strict=True):
+    for given, found in zip(G.double(), orthogonal([G])[0], strict=True):
         torch.testing.assert_close(found.double(), published(given), rtol=0, atol=2e-4)
 
 
@@ -49,7 +49,7 @@ def test_in_bfloat16_it_is_as_near_as_the_published_iteration_in_bfloat16(
     [generated] = matrices(rows, columns, stack=1).double()
     U, _, Vh = torch.linalg.svd(generated, full_matrices=False)
     G = (U * torch.logspace(0, -decades, min(rows, columns), dtype=torch.float64) @ Vh).float()
-    exact, [ours] = published(G.double()), orthogonal(G[None], torch.bfloat16)
+    exact, [[ours]] = published(G.double()), orthogonal([G[None]], torch.bfloat16)
     away, theirs = ((each.double() - exact).norm() / exact.norm() for each in (ours, published(G.bfloat16())))
     assert 0 < away < 0.02 + theirs < 0.25, (away, theirs)
 
@@ -75,7 +75,7 @@ def test_singular_values_come_near_to_one_and_directions_stay(rows: int, columns
     for generated in matrices(rows, columns):
         U, _, Vh = torch.linalg.svd(generated.double(), full_matrices=False)
         S = torch.logspace(0, -1, side, dtype=torch.float64)
-        [found] = orthogonal((scale * U * S @ Vh).float()[None])
+        [[found]] = orthogonal([(scale * U * S @ Vh).float()[None]])
         inner = U.mT @ found.double() @ Vh.mT
         off = inner - torch.diag(inner.diagonal())
         assert ((inner.diagonal() > 0.65) & (inner.diagonal() < 1.21)).all()
@@ -84,7 +84,18 @@ def test_singular_values_come_near_to_one_and_directions_stay(rows: int, columns
 
 def test_nothing_stays_nothing() -> None:
     for dtype in (torch.float32, torch.bfloat16):
-        assert torch.equal(orthogonal(torch.zeros(2, 3, 5), dtype), torch.zeros(2, 3, 5))
+        [found] = orthogonal([torch.zeros(2, 3, 5)], dtype)
+        assert torch.equal(found, torch.zeros(2, 3, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_stacks_of_one_smaller_side_are_each_what_they_are_alone(dtype: torch.dtype) -> None:
+    stacks = [matrices(24, 24), matrices(24, 70, stack=1), matrices(50, 24, stack=2)]
+    for stack, found in zip(stacks, orthogonal(stacks, dtype), strict=True):
+        assert found.shape == stack.shape
+        for alone, each in zip(stack, found, strict=True):
+            [[expected]] = orthogonal([alone[None]], dtype)
+            torch.testing.assert_close(each, expected, rtol=0, atol=1e-5 if dtype is torch.float32 else 0.02)
 
 
 def network() -> nn.Sequential:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from toydiff.networks.embedding import AnyEmbedding, SinusoidalLogSNR
+from toydiff.networks.pixels import Double, Halve, modulated
 from toydiff.schedules import Level
 from toydiff.spec import Spec
 
@@ -95,7 +96,7 @@ class UNetNetwork(nn.Module):
         self.down, self.up, skips, width = nn.ModuleList(), nn.ModuleList(), [], widths[0]
         for k, w in enumerate(widths):
             if k > 0:
-                self.down.append(nn.Conv2d(width, w, 2, stride=2))
+                self.down.append(Halve(width, w))
             for _ in range(spec.blocks):
                 self.down.append(Block(w if k > 0 else width, w, features, spec, k in spec.attention))
                 skips.append(w)
@@ -107,7 +108,7 @@ class UNetNetwork(nn.Module):
                 self.up.append(Block(width + skips.pop(), w, features, spec, k in spec.attention))
                 width = w
             if k > 0:
-                self.up.append(nn.ConvTranspose2d(width, width := widths[k - 1], 2, stride=2))
+                self.up.append(Double(width, width := widths[k - 1]))
         self.norm = GroupNorm(width, spec.group)
         self.last = zero(nn.Conv2d(width, pixels, 3, padding=1))  # the first prediction is 0
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -159,9 +160,9 @@ class Block(nn.Module):
         self.attention = Attention(width, spec.heads, spec.group) if attention else nn.Identity()
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
-        scale, shift = self.adapt(features)[:, :, None, None].chunk(2, dim=1)
+        scale, shift = self.adapt(features).chunk(2, dim=1)
         h = self.conv1(F.silu(self.norm1(x)))
-        h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+        h = modulated(self.norm2(h), scale, shift)
         h = self.conv2(self.dropout(F.silu(h)))
         return cast(Tensor, self.attention(self.skip(x) + h))
 

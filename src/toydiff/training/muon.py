@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,22 +18,23 @@ WORTH = 96
 """Rows from which bfloat16 is faster on a CPU: a half of the time for 128, twice as much for 32."""
 
 
-def orthogonal(G: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return about U Vᵀ of each matrix G = U S Vᵀ of a stack (B, m, n), with products in `dtype`; zero for zero.
+def orthogonal(stacks: Sequence[Tensor], dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Return about U Vᵀ of each matrix G = U S Vᵀ of stacks (B, m, n), with products in `dtype`; zero for zero.
 
     Newton–Schulz: X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X from X = G/‖G‖, which acts on the singular values alone. Each step
     is P X with P = a I + b A + c A², a polynomial of A = X Xᵀ, so that A ← P A P = P² A: it is enough to iterate the
     smaller square A and the product Q of all P, and to multiply X by it at the end: where n = 9 m a third of the work,
-    a half in bfloat16, which Jordan and torch.optim.Muon compute in, too.
+    a half in bfloat16, which Jordan and torch.optim.Muon compute in, too. The smaller side, min(m, n), is that of all
+    stacks: their squares are iterated as one stack.
     """
-    if G.shape[-2] > G.shape[-1]:
-        return orthogonal(G.mT, dtype).mT
-    norm = torch.linalg.matrix_norm(G.float(), keepdim=True).clamp(min=1e-7)
-    X = (G / norm).to(dtype)
+    X = []
+    for G in stacks:
+        wide = G if G.shape[-2] <= G.shape[-1] else G.mT
+        X.append((wide / torch.linalg.matrix_norm(wide.float(), keepdim=True).clamp(min=1e-7)).to(dtype))
     for iterations in ITERATIONS[dtype]:
-        X = _polynomial(X @ X.mT, iterations) @ X
-    update: Tensor = X.float()
-    return update
+        Q = _polynomial(torch.cat([x @ x.mT for x in X]), iterations)
+        X = [q @ x for q, x in zip(torch.split(Q, [*map(len, X)]), X, strict=True)]
+    return [(x if x.shape == G.shape else x.mT).float() for x, G in zip(X, stacks, strict=True)]
 
 
 def _polynomial(A: Tensor, iterations: int) -> Tensor:
@@ -87,30 +88,34 @@ class OrthogonalMomentum(torch.optim.Optimizer):
         return getattr(self, "found_inf", None)
 
     def _orthogonal_step(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Move the matrices; those of one shape in one stack."""
-        alike: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
+        """Move the matrices: those of one shape in one stack, all stacks of one smaller side together."""
+        alike: dict[int, dict[tuple[int, int], list[nn.Parameter]]] = defaultdict(lambda: defaultdict(list))
         for p in matrices:
-            alike[len(p), p[0].numel()].append(p)
+            rows, columns = len(p), p[0].numel()
+            alike[min(rows, columns)][rows, columns].append(p)
+            if not self.state[p]:
+                self.state[p] = {"momentum": torch.zeros_like(p)}
         lr, beta, decay, refused = group["lr"], group["momentum"], group["weight_decay"], self._refused
         went = 1.0 if refused is None else (refused <= 0).float()
-        for (rows, columns), stack in alike.items():
-            for p in stack:
-                if not self.state[p]:
-                    self.state[p] = {"momentum": torch.zeros_like(p)}
-            g = [p.grad for p in stack if p.grad is not None]
-            if refused is not None and (not refused.is_cpu or refused > 0):  # 0 · NaN is NaN; a CPU may look first
-                g = [torch.where(refused > 0, 0, each) for each in g]
-            kept = [self.state[p]["momentum"] for p in stack]
-            for momentum, gradient in zip(kept, g, strict=True):
-                momentum.lerp_(gradient, (1 - beta) * went)
-            ahead = torch._foreach_lerp(g, kept, beta)
-            length = lr * group["rms"] * max(rows, columns) ** 0.5
-            dtype = torch.bfloat16 if self.bfloat16 and min(rows, columns) >= WORTH else torch.float32
-            steps = orthogonal(torch.stack([*map(as_matrix, ahead)]), dtype).mul_(length * went)
-            for p, step in zip(stack, steps, strict=True):
-                if decay:
-                    p.mul_(1 - lr * decay * went)
-                p.sub_(like(step, p))
+        for side, shapes in alike.items():
+            ahead = [self._look_ahead(stack, beta, went) for stack in shapes.values()]
+            dtype = torch.bfloat16 if self.bfloat16 and side >= WORTH else torch.float32
+            for (shape, stack), steps in zip(shapes.items(), orthogonal(ahead, dtype), strict=True):
+                steps.mul_(lr * group["rms"] * max(shape) ** 0.5 * went)
+                for p, step in zip(stack, steps, strict=True):
+                    if decay:
+                        p.mul_(1 - lr * decay * went)
+                    p.sub_(like(step, p))
+
+    def _look_ahead(self, stack: list[nn.Parameter], beta: float, went: float | Tensor) -> Tensor:
+        """Move the momenta of weights of one shape; return ĝ as matrices (B, m, n)."""
+        refused, g = self._refused, [p.grad for p in stack if p.grad is not None]
+        if refused is not None and (not refused.is_cpu or refused > 0):  # 0 · NaN is NaN; a CPU may look first
+            g = [torch.where(refused > 0, 0, each) for each in g]
+        kept = [self.state[p]["momentum"] for p in stack]
+        for momentum, gradient in zip(kept, g, strict=True):
+            momentum.lerp_(gradient, (1 - beta) * went)
+        return torch.stack([*map(as_matrix, torch._foreach_lerp(g, kept, beta))])
 
     def _adam_step(self, rest: list[Tensor], group: dict[str, Any]) -> None:
         """Move what is no matrix as AdamW does."""
