@@ -43,11 +43,11 @@ def covariance() -> Tensor:
     return root @ root.T + 0.1 * torch.eye(3)
 
 
-def lattice() -> Lattice:
+def lattice(noise: float = 0.0) -> Lattice:
     """Two dark corners and a grey one, far enough apart that little noise is lost between them."""
     mass = torch.zeros(7, 5)
     mass[0, 0], mass[6, 4], mass[6, 3], mass[2, 0] = 1.0, 2.0, 3.0, 0.5
-    return Lattice(mass, torch.tensor([-1.0, -2.0]), 0.6)
+    return Lattice(mass, torch.tensor([-1.0, -2.0]), 0.6, noise)
 
 
 ORACLES: dict[str, ExactDenoiser] = {
@@ -58,6 +58,7 @@ ORACLES: dict[str, ExactDenoiser] = {
     "boxes": boxes(),
     "boxes on a line": Boxes(torch.tensor([[-1.0], [2.0]]), torch.tensor([[0.0], [2.5]]), labels=torch.tensor([0, 1])),
     "lattice": lattice(),
+    "blurred lattice": lattice(0.2),
     "empirical": Empirical(normal(40, 2, seed=3).float()),
 }
 SMOOTH = {name: oracle for name, oracle in ORACLES.items() if name != "empirical"}
@@ -412,7 +413,34 @@ def test_a_lattice_is_the_boxes_of_its_squares() -> None:
     inside = same.draw(200, generator())
     torch.testing.assert_close(oracle.log_prob(inside), same.log_prob(inside))
     assert (oracle.log_prob(torch.tensor([[9.0, 9.0], [0.1, 0.1]])) == -math.inf).all()
+    around = torch.tensor([[9.0, 0.7], [3.3, 0.7], [-1.1, -1.7], [-0.7, -2.1], [-0.7, 9.0]])  # beyond each of its sides
+    assert (oracle.log_prob(around) == -math.inf).all()
     assert (oracle.entropy, oracle.rms) == (pytest.approx(same.entropy), pytest.approx(same.rms))
+
+
+def test_noise_on_a_lattice_is_noise_before_the_noise() -> None:
+    """x_0 = u + 0.3 z has the density of u at sigma = 0.3, and at any level that of u at √(sigma² + 0.3² alpha²)."""
+    plain, blurred, x = lattice(), lattice(0.3), 3 * normal(50, 2)
+    torch.testing.assert_close(blurred.log_prob(x), plain.log_prob(x, Level(0.0, 1.0, 0.3)))
+    assert blurred.everywhere and not plain.everywhere
+    for level in LEVELS:
+        more = Level(level.t, level.alpha, (level.sigma**2 + 0.09 * level.alpha**2).sqrt())
+        torch.testing.assert_close(blurred.log_prob(x, level), plain.log_prob(x, more), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(blurred.score(x, level), plain.score(x, more), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("noise", [1e-5, 0.02, 0.2, 3.0])
+def test_the_entropy_of_a_blurred_lattice(noise: float) -> None:
+    """Two far squares: a coin's entropy and twice that of u + noise · z in one dimension, by a fine sum."""
+    mass = torch.zeros(200, 1)
+    mass[0], mass[-1] = 1.0, 3.0
+    oracle = Lattice(mass, torch.zeros(2), 0.5, noise)
+    edge = torch.linspace(-12 * noise, 0.5 + 12 * noise, 2_000_001, dtype=torch.float64)
+    p = (torch.special.ndtr(edge / noise) - torch.special.ndtr((edge - 0.5) / noise)) / 0.5
+    one = -float(torch.trapezoid(torch.xlogy(p, p), edge))
+    coin = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert abs(oracle.entropy - (coin + 2 * one)) <= oracle.entropy_error + 1e-9
+    assert oracle.entropy_error < 0.01
 
 
 def test_impossible_distributions_are_refused() -> None:
@@ -423,6 +451,8 @@ def test_impossible_distributions_are_refused() -> None:
         Boxes(corner, corner)
     with pytest.raises(ToydiffError, match="squares wider"):
         Lattice(torch.ones(2, 2), torch.zeros(2), 0.0)
+    with pytest.raises(ToydiffError, match="noise ≥ 0"):
+        Lattice(torch.ones(2, 2), torch.zeros(2), 1.0, -1.0)
     with pytest.raises(ToydiffError, match="not all 0"):
         Lattice(torch.zeros(2, 2), torch.zeros(2), 1.0)
     with pytest.raises(ToydiffError, match="std or cov"):

@@ -60,6 +60,21 @@ def test_draws_and_density_are_one_distribution() -> None:
     assert float((data.exact()(noisy, level) - x[:500]).square().mean()) < 0.05**2  # better than no denoising
 
 
+def test_noise_blurs_the_edges() -> None:
+    """A black square of side 4 becomes one whose sides are normal distribution functions."""
+    path = save(np.zeros((12, 12)))
+    hard, soft = Picture(path=path), Picture(path=path, noise=0.1)
+    x = torch.tensor([[0.0, 0.0], [2.0, 0.0], [2.1, -2.0], [2.5, 0.0]]).double()
+    sides = torch.special.ndtr((2 - x.abs()) / 0.1).prod(1) / 16
+    torch.testing.assert_close(soft.log_prob(x), sides.log(), atol=1e-4, rtol=0)
+    assert hard.log_prob(x)[2:].isneginf().all()
+    drawn = soft.draw(20_000, generator()).x
+    assert float((drawn[:, 0] > 2).float().mean()) == pytest.approx(0.1 / math.sqrt(2 * math.pi) / 4, rel=0.15)
+    assert float(drawn.square().mean().sqrt()) == pytest.approx(math.sqrt(4 / 3 + 0.01), rel=0.01)
+    assert soft.entropy is not None and hard.entropy is not None and soft.entropy > hard.entropy
+    assert soft.scale == pytest.approx(math.sqrt(4 / 3 + 0.01)) and hard.scale == pytest.approx(math.sqrt(4 / 3))
+
+
 def test_paper_ink_and_what_is_transparent() -> None:
     paper = np.full((20, 20), 240)
     paper[5:8, 5:15] = 40

@@ -26,7 +26,8 @@ class Picture(FromFile):
     The density is constant on each pixel, in proportion to its darkness (0 white to 1 black), and 0 where that is less
     than `threshold`: paper is rarely white. `invert` is for pictures that are light on dark; what is transparent is
     paper. The picture is scaled down to `resolution` pixels along its longer side; what is left when its blank
-    margins are cut off is centred at 0, its longer side `size` long.
+    margins are cut off is centred at 0, its longer side `size` long. `noise` blurs all that; it is
+    a standard deviation in the same units.
     """
 
     kind: Literal["picture"] = "picture"
@@ -34,6 +35,7 @@ class Picture(FromFile):
     invert: bool = False
     resolution: int = Field(192, ge=8, le=1024)
     size: float = Field(4.0, gt=0, le=1000)
+    noise: float = Field(0.0, ge=0, le=1000)
 
     def _find(self, settings: str) -> Known:
         law = self._law
@@ -41,7 +43,9 @@ class Picture(FromFile):
 
     @property
     def _law(self) -> Lattice:
-        return _lattice(self.path, self.threshold, self.invert, self.resolution, self.size, stamp(self.path))
+        return _lattice(
+            self.path, self.threshold, self.invert, self.resolution, self.size, self.noise, stamp(self.path)
+        )
 
     def exact(self) -> ExactDenoiser:
         return self._law
@@ -51,7 +55,9 @@ class Picture(FromFile):
 
 
 @lru_cache(maxsize=2)
-def _lattice(path: str, threshold: float, invert: bool, resolution: int, size: float, stamp: object) -> Lattice:
+def _lattice(
+    path: str, threshold: float, invert: bool, resolution: int, size: float, noise: float, stamp: object
+) -> Lattice:
     """Return the density of a picture; raises ToydiffError if it is tiny, or nothing in it is dark."""
     pixels = read_picture(path, channels=4)
     if invert:
@@ -76,4 +82,4 @@ def _lattice(path: str, threshold: float, invert: bool, resolution: int, size: f
     dark = dark[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     side = size / max(dark.shape)
     mass = dark.flip(0).T.contiguous()  # up is up: the last row of pixels is the lowest
-    return Lattice(mass, -side / 2 * torch.tensor(mass.shape, dtype=torch.float64), side)
+    return Lattice(mass, -side / 2 * torch.tensor(mass.shape, dtype=torch.float64), side, noise)

@@ -17,7 +17,7 @@ from toydiff.metrics.points import (
     sliced_w2,
 )
 from toydiff.metrics.scores import Meaning, Measures, positive, share
-from toydiff.oracle import Boxes, ExactDenoiser, Lattice
+from toydiff.oracle import ExactDenoiser
 
 EXACT = 2000
 """Points that exact W2 is measured of, at most: an assignment costs the cube of their number."""
@@ -64,7 +64,7 @@ class PointMeasures(Measures):
             self.missing |= dict.fromkeys((*nll, *modes), error.message)
             return
         self._entropy = self._law.entropy
-        if not isinstance(self._law, Boxes | Lattice):
+        if self._law.everywhere:
             self.missing["outside"] = "the true density is nowhere 0"
         if label is not None:
             self.missing |= dict.fromkeys((*nll, *modes[:2]), "measured of the whole data, not of one class")

@@ -20,6 +20,8 @@ class Boxes(ExactDenoiser):
     Given the box, every coordinate of x_0 is a normal N(x_t / alpha, (sigma / alpha)²) cut off at the box's sides.
     """
 
+    everywhere = False
+
     def __init__(
         self, lows: Tensor, highs: Tensor, weights: Tensor | None = None, labels: Tensor | None = None
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -13,6 +14,8 @@ from toydiff.oracle.boxes import cut_normal
 
 _SMALLEST = 1e-200  # sums of products of two exponentials are trusted down to here
 _AT_ONCE = 1 << 21  # numbers in a block of rows against all squares one by one
+_REACH = 9  # standard deviations of noise: beyond, it has no density in float64
+_FINEST = 2e6  # squares as wide as the noise in a grid over which an entropy is summed
 
 
 class Lattice(ExactDenoiser):
@@ -20,26 +23,30 @@ class Lattice(ExactDenoiser):
 
     Noise is as likely across as up, so the sum over squares is a matrix between two vectors of one-dimensional masses:
     p(x_t) = Σ_ij mass[i, j] a_i b_j, with a_i the mean over i's interval of N(x_t[0]; alpha x, sigma²), b_j likewise.
+    With `noise` x_0 = u + noise · z for u on the squares: then x_t = alpha u + s z with s² = sigma² + alpha² noise²,
+    and E[x_0 | x_t] = E[u | x_t] + alpha noise² / s² (x_t − alpha E[u | x_t]).
     """
 
-    def __init__(self, mass: Tensor, low: Tensor, side: float) -> None:
-        if mass.ndim != 2 or not side > 0:
-            raise ToydiffError("a lattice has a mass for each square, (W, H), and squares wider than 0")
+    def __init__(self, mass: Tensor, low: Tensor, side: float, noise: float = 0.0) -> None:
+        if mass.ndim != 2 or not side > 0 or not noise >= 0:
+            raise ToydiffError("a lattice has a mass for each square, (W, H), squares wider than 0, and noise ≥ 0")
         mass = mass.double()
         self._cells = mass.nonzero()  # (K, 2): the squares with any mass
         super().__init__(torch.Size([2]), mass[mass > 0] if len(self._cells) else mass.reshape(-1), None)
-        self.mass, self.low, self.side = mass / mass.sum(), low.double(), float(side)
+        self.mass, self.low, self.side, self.noise = mass / mass.sum(), low.double(), float(side), float(noise)
+        self.everywhere = self.noise > 0
         ticks = [torch.arange(size, dtype=torch.float64, device=mass.device) for size in mass.shape]
         self._axes = [low + self.side * tick for low, tick in zip(self.low, ticks, strict=True)]
         self._held = [self.mass.sum(1 - d) > 0 for d in (0, 1)]
         centre = self.low + self.side * (self._cells + 0.5)
         self.mean = self.weights @ centre
-        spread = self.weights @ (centre - self.mean).square() + self.side**2 / 12
+        spread = self.weights @ (centre - self.mean).square() + self.side**2 / 12 + self.noise**2
         self.rms = float(spread.mean().sqrt())
         self._cost = 20 * sum(mass.shape)
 
     def _block(self, x: Tensor, alpha: Tensor, sigma: Tensor, rows: Tensor) -> Posterior:
-        noise = where_positive(sigma)
+        s = (sigma**2 + (alpha * self.noise) ** 2).sqrt()
+        noise = where_positive(s)
         (log_a, at_a), (log_b, at_b) = (self._along(x, alpha, noise, d) for d in (0, 1))
         top_a, top_b = (_top(log, held) for log, held in zip((log_a, log_b), self._held, strict=True))
         a, b = (log_a - top_a).clamp(max=0).exp(), (log_b - top_b).clamp(max=0).exp()
@@ -51,10 +58,11 @@ class Lattice(ExactDenoiser):
         x0 = torch.stack([(across * at_a).sum(1), (up * at_b).sum(1)], 1) / total
         for part in torch.split(lost, max(1, _AT_ONCE // len(self._cells))):
             log_prob[part], x0[part] = self._one_by_one(log_a[part], log_b[part], at_a[part], at_b[part])
-        clean = (sigma == 0).expand(len(x), 1)
+        clean = (s == 0).expand(len(x), 1)
         density = self._log_density(x / where_positive(alpha)) - 2 * where_positive(alpha).log()
         log_prob = torch.where(clean, density, log_prob - 2 * noise.log())
-        return Posterior(log_prob, x0, torch.where(clean, 0.0, (alpha * x0 - x) / noise**2))  # flat inside a square
+        score = torch.where(clean, 0.0, (alpha * x0 - x) / noise**2)  # flat inside a square
+        return Posterior(log_prob, x0 - alpha * self.noise**2 * score, score)
 
     def _along(self, x: Tensor, alpha: Tensor, noise: Tensor, d: int) -> tuple[Tensor, Tensor]:
         """Return the log of the mean of φ over each interval of axis d, and the mean of x_0 in it, both (B, size)."""
@@ -71,7 +79,7 @@ class Lattice(ExactDenoiser):
 
     def _log_density(self, x: Tensor) -> Tensor:
         """Return log p(x_0 = x), (B, 1): sides belong to the denser square, with room for the rounding of float32."""
-        at, best = ((x - self.low) / self.side).clamp(-1, max(self.mass.shape)), torch.zeros_like(x[:, 0])
+        at, best = ((x - self.low) / self.side).clamp(-1, max(self.mass.shape) + 1), torch.zeros_like(x[:, 0])
         extent = torch.tensor(self.mass.shape, device=x.device)
         for corner in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
             cell = (at + 1e-4 * torch.tensor(corner, device=x.device)).floor().long()
@@ -83,14 +91,41 @@ class Lattice(ExactDenoiser):
     def draw(self, n: int, generator: Generator, label: Tensor | int | None = None) -> Tensor:
         cell = self._cells.cpu()[self._choose(n, generator, label)]
         place = torch.rand(n, 2, generator=generator, dtype=torch.float64)
-        return (self.low.cpu() + self.side * (cell.cpu() + place)).float()
+        blur = self.noise * torch.randn(n, 2, generator=generator, dtype=torch.float64) if self.noise else 0.0
+        return (self.low.cpu() + self.side * (cell.cpu() + place) + blur).float()
 
     @property
     def entropy(self) -> float:
-        return float(2 * math.log(self.side) - torch.xlogy(self.weights, self.weights).sum())
+        return self._entropy_and_error[0]
+
+    @property
+    def entropy_error(self) -> float:
+        """0 of squares; with noise how far a grid twice as coarse is off, or four standard errors of draws."""
+        return self._entropy_and_error[1]
+
+    @cached_property
+    def _entropy_and_error(self) -> tuple[float, float]:
+        if not self.noise:
+            return float(2 * math.log(self.side) - torch.xlogy(self.weights, self.weights).sum()), 0.0
+        if math.prod(self.side * size / self.noise + 2 * _REACH for size in self.mass.shape) > _FINEST:
+            return self._entropy_of_draws()
+        fine, coarse = (self._integrated(spacing * self.noise) for spacing in (0.5, 1.0))
+        return fine, abs(fine - coarse)
+
+    def _integrated(self, step: float) -> float:
+        """Return −∫ p log p by the trapezoid rule, which for sums of Gaussians converges faster than any power."""
+        densities = []
+        for low, size in zip(self.low.cpu(), self.mass.shape, strict=True):
+            reach = _REACH * self.noise
+            ticks = torch.arange(float(low) - reach, float(low) + self.side * size + reach, step, dtype=torch.float64)
+            edges = float(low) + self.side * torch.arange(size + 1, dtype=torch.float64)
+            below = torch.special.ndtr((ticks[:, None] - edges) / self.noise)  # P(u ≥ edge + noise · z), (T, size + 1)
+            densities.append((below[:, :-1] - below[:, 1:]) / self.side)
+        p = densities[0] @ self.mass.cpu() @ densities[1].T
+        return -float(torch.xlogy(p, p).sum()) * step**2
 
     def affine(self, shift: Tensor | float, scale: float) -> Lattice:
-        return Lattice(self.mass, (self.low - shift) / scale, self.side / scale)
+        return Lattice(self.mass, (self.low - shift) / scale, self.side / scale, self.noise / scale)
 
 
 def _top(log: Tensor, held: Tensor) -> Tensor:
