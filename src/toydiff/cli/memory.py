@@ -13,6 +13,7 @@ from toydiff.files import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from toydiff.data import Data
     from toydiff.runs import Loaded
     from toydiff.training import Training
 
@@ -45,6 +46,13 @@ def too_many(loaded: Loaded, count: int) -> tuple[str, str]:
     said = f"out of memory while making {count:,} {loaded.data.word} with `{shown(loaded.name)}`"
     few = min(count, loaded.at_once) // 2  # more than `at_once` are made in batches of so many
     return said, f"Make fewer at once: -n {few}." if few else "Take a machine with more memory."
+
+
+def too_much(data: Data) -> tuple[str, str]:
+    """Return what to say when memory has run out while the data were drawn, and what to change."""
+    n = data.count or 0
+    said = "out of memory while drawing the data" + f", {n:,} {data.word}" * (n > 0)
+    return said, f"Train on fewer: --samples {n // 2}." if n > 1 else ""
 
 
 def too_large(training: Training, device: str, at: int, kept: Path) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from toydiff.cli.keeping import (
     rotate,
     write_folder,
 )
-from toydiff.cli.memory import enough_memory, too_large
+from toydiff.cli.memory import enough_memory, too_large, too_much
 from toydiff.cli.preview import preview
 from toydiff.cli.progress import Progress
 from toydiff.cli.ranks import Records
@@ -69,10 +69,7 @@ class Trainer:
         self.found = identity(folder / "latest.pt")
         self.state = checkpoints.load(resume) if resume else None
         header = self.state.header if self.state else {}
-        n = run.data.count or 0
-        few = f"Train on fewer: --samples {n // 2}." if n > 1 else ""
-        drawing = "out of memory while drawing the data" + f", {n:,} {run.data.word}" * (n > 0)
-        with enough_memory(lambda: (drawing, few)):
+        with enough_memory(lambda: too_much(run.data)):
             self.fingerprint = fingerprint(run.data)
         if header.get("data", self.fingerprint) != self.fingerprint:
             talk.warn("the data are no longer those the run was started with: it goes on, but not bit for bit")
