@@ -80,7 +80,8 @@ def norms() -> None:
 def pixel_work() -> None:
     """Compare halving, doubling and modulating pixels: torch's layers and ours, forward and backward."""
     print("\n## Halving, doubling and modulating: forward and backward, ms for 64 images\n")
-    print("By torch's own layers, and by networks/pixels.py, which training takes in bfloat16 alone.\n")
+    print("By torch's own layers, and by networks/pixels.py, which training takes in bfloat16 alone.")
+    print("From 32 channels on there is one way of modulating.\n")
     print("| work | channels × pixels | precision | torch's | ours |\n|---|---|---|---|---|")
     chosen = pixels.slowly
     for (width, side), (name, dtype) in product(((16, 32), (32, 16), (64, 8), (128, 4)), PRECISIONS.items()):

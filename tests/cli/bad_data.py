@@ -229,6 +229,12 @@ ROWS: list[tuple[str, str, int, str]] = [
     ("data show picture:film.gif", "film.gif", 1, "film.gif holds more than one frame"),
     ("data show picture:good.csv", "good.csv", 1, "good.csv is not a picture that can be read"),
     ("data show picture:dark.png --set threshold=1", "dark.png", 2, "data.threshold = 1: should be less than 1"),
+    (
+        "data show picture:dark.png --set noise=0.0001",
+        "dark.png",
+        2,
+        "noise (0.0001) is too fine for a size of 4: give 0, or 0.00098 or more",
+    ),
     ("data show picture:dark.png --set noise=-1", "dark.png", 2, "data.noise = -1: should be"),
     ("train --preset picture", "", 2, "data.path: which one? Give --set data.path=FILE"),
     ("train --preset picture --set data.path=none.png", "", 1, "none.png is not there"),

@@ -26,6 +26,7 @@ ERRORS = [
     RuntimeError("std::bad_alloc"),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
     RuntimeError("MPS backend out of memory"),
+    RuntimeError("could not create a primitive\nException raised from …"),
     RuntimeError("could not create a primitive"),  # oneDNN's, when its code finds no room
 ]
 

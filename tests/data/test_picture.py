@@ -71,6 +71,7 @@ def test_noise_blurs_the_edges() -> None:
     drawn = soft.draw(20_000, generator()).x
     assert float((drawn[:, 0] > 2).float().mean()) == pytest.approx(0.1 / math.sqrt(2 * math.pi) / 4, rel=0.15)
     assert float(drawn.square().mean().sqrt()) == pytest.approx(math.sqrt(4 / 3 + 0.01), rel=0.01)
+    assert Picture(path=path, noise=4 / 4096).entropy == pytest.approx(hard.entropy, abs=2e-3)
     assert soft.entropy is not None and hard.entropy is not None and soft.entropy > hard.entropy
     assert soft.scale == pytest.approx(math.sqrt(4 / 3 + 0.01)) and hard.scale == pytest.approx(math.sqrt(4 / 3))
 
@@ -105,5 +106,14 @@ def test_without_its_picture_it_still_has_its_constants() -> None:
     again = Picture.model_validate(stored)
     assert again == data and torch.equal(again.shift, data.shift) and again.outline(5).shape == (5, 2)
     assert again.entropy is None
+    # a setting that is newer than what was kept is at its default: the file need not be looked at
+    stored["known"]["settings"] = stored["known"]["settings"].replace(', "noise": 0.0', "")
+    assert "noise" not in stored["known"]["settings"]
+    assert torch.equal(Picture.model_validate(stored).shift, data.shift)
+    for asked in ('{"size": 4.0', "[1]", stored["known"]["settings"].replace("4.0", "5.0")):
+        with pytest.raises(ToydiffError, match=r"p\.png is not there"):
+            Picture.model_validate({**stored, "known": {**stored["known"], "settings": asked}})
+    with pytest.raises(ToydiffError, match=r"p\.png is not there"):
+        Picture.model_validate({**stored, "noise": 0.5})
     with pytest.raises(ToydiffError, match=r"p\.png is not there"):
         again.log_prob(torch.zeros(1, 2))

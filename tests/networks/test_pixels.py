@@ -48,6 +48,17 @@ def test_halving_and_doubling_are_convolutions(
 
 
 @pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("ways", WAYS, ids=["halve", "double"])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (0, 3, 4, 4)])
+def test_odd_sizes_and_nothing_are_taken_as_by_convolutions(
+    ways: tuple[type[nn.Module], type[nn.Module]], shape: tuple[int, ...]
+) -> None:
+    ours, theirs = ways[0](3, 5), ways[1](3, 5, 2, stride=2)  # type: ignore[call-arg]
+    theirs.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(ours(normal(*shape)), theirs(normal(*shape)))
+
+
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize(
     ("shape", "layout"), [*product([(3, 8, 6, 4), (2, 16, 5, 3), (2, 16, 1, 1), (2, 48, 2, 2), (4, 3, 4, 7)], LAYOUTS)]
 )

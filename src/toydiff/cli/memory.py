@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SIGNS = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|not enough memory|bad_alloc"
-    r"|could not create a primitive$"  # oneDNN without room for its code; what it does not know ends otherwise
+    r"|could not create a primitive\s*(\n|$)"  # oneDNN without room for its code; what it does not know ends otherwise
 )
 """What libraries say of it, each in words of its own."""
 
@@ -37,7 +37,7 @@ def enough_memory(what: Callable[[], tuple[str, str]]) -> Iterator[None]:
 
 def ran_out(error: Exception) -> bool:
     """Return whether an error says that memory has run out."""
-    said = isinstance(error, RuntimeError) and SIGNS.search(str(error).lower().strip())
+    said = isinstance(error, RuntimeError) and SIGNS.search(str(error).lower())
     return isinstance(error, MemoryError) or bool(said)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+from contextlib import suppress
 from functools import lru_cache
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -59,10 +60,18 @@ class FromFile(Data):
 
     @model_validator(mode="after")
     def _look(self) -> Self:
-        settings = json.dumps(self.model_dump(mode="json", exclude={"known", "n", "seed", "augment"}), sort_keys=True)
-        if self.known is None or self.known.settings != settings:
-            object.__setattr__(self, "known", self._find(settings))
+        settings = self.model_dump(mode="json", exclude={"known", "n", "seed", "augment"})
+        if self.known is None or not self._same(self.known.settings, settings):
+            object.__setattr__(self, "known", self._find(json.dumps(settings, sort_keys=True)))
         return self
+
+    def _same(self, asked: str, settings: dict[str, Any]) -> bool:
+        """Return whether what was asked for means these settings: what was none of them then is at its default now."""
+        with suppress(ValueError, TypeError):
+            fields, before = type(self).model_fields, json.loads(asked)
+            new = {name: fields[name].get_default() for name in settings if name not in before}
+            return {**new, **before} == settings
+        return False
 
     def _find(self, settings: str) -> Known:
         """Return what the file tells; raises ToydiffError naming the file, and the line where that makes sense."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator
 
 from toydiff.data.albums import SMALLEST, opaque
@@ -17,6 +17,8 @@ from toydiff.errors import ToydiffError, shown
 from toydiff.oracle import ExactDenoiser, Lattice
 from toydiff.pictures import read_picture
 
+FINEST = 4096
+"""Nothing shows noise that is less of `size`; it would only make the grid finer that the entropy is summed on."""
 _GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -26,8 +28,8 @@ class Picture(FromFile):
     The density is constant on each pixel, in proportion to its darkness (0 white to 1 black), and 0 where that is less
     than `threshold`: paper is rarely white. `invert` is for pictures that are light on dark; what is transparent is
     paper. The picture is scaled down to `resolution` pixels along its longer side; what is left when its blank
-    margins are cut off is centred at 0, its longer side `size` long. `noise` blurs all that; it is
-    a standard deviation in the same units.
+    margins are cut off is centred at 0, its longer side `size` long. With `noise`, a standard deviation in the units of
+    `size`, that density is blurred: edges become soft, and points lie beyond them.
     """
 
     kind: Literal["picture"] = "picture"
@@ -36,6 +38,14 @@ class Picture(FromFile):
     resolution: int = Field(192, ge=8, le=1024)
     size: float = Field(4.0, gt=0, le=1000)
     noise: float = Field(0.0, ge=0, le=1000)
+
+    @model_validator(mode="after")
+    def _noise_shows(self) -> Self:
+        if 0 < self.noise < self.size / FINEST:
+            least = self.size / FINEST
+            said = f"noise ({self.noise:g}) is too fine for a size of {self.size:g}"
+            raise ValueError(f"{said}: give 0, or {least:.2g} or more")
+        return self
 
     def _find(self, settings: str) -> Known:
         law = self._law

@@ -29,9 +29,8 @@ class Halve(nn.Conv2d):
         if not slowly(x):
             return super().forward(x)
         B, C, H, W = x.shape
-        four = (
-            x.permute(0, 2, 3, 1).reshape(B, H // 2, 2, W // 2, 2, C).transpose(2, 3).flatten(3)
-        )  # (B, H/2, W/2, 4 C)
+        even = x[..., : H // 2 * 2, : W // 2 * 2].permute(0, 2, 3, 1)
+        four = even.reshape(B, H // 2, 2, W // 2, 2, C).transpose(2, 3).flatten(3)
         return F.linear(four, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
@@ -47,12 +46,13 @@ class Double(nn.ConvTranspose2d):
     def forward(
         self, x: Float[Tensor, " B C H W"], output_size: list[int] | None = None
     ) -> Float[Tensor, " B D 2*H 2*W"]:
-        if not slowly(x):
-            return super().forward(x)
+        if output_size is not None or not slowly(x):
+            return super().forward(x, output_size)
         B, _, H, W = x.shape
+        D = self.out_channels
         assert self.bias is not None
         four = F.linear(x.permute(0, 2, 3, 1), self.weight.permute(2, 3, 1, 0).flatten(0, 2), self.bias.repeat(4))
-        return four.view(B, H, W, 2, 2, -1).transpose(2, 3).reshape(B, 2 * H, 2 * W, -1).permute(0, 3, 1, 2)
+        return four.view(B, H, W, 2, 2, D).transpose(2, 3).reshape(B, 2 * H, 2 * W, D).permute(0, 3, 1, 2)
 
 
 def modulated(h: Float[Tensor, " B C H W"], scale: Float[Tensor, " B C"], shift: Float[Tensor, " B C"]) -> Tensor:

@@ -94,12 +94,6 @@ class ExactDenoiser:
         """How far `entropy` may be off, in nats: 0 for what is known in closed form."""
         return 0.0
 
-    def _entropy_of_draws(self) -> tuple[float, float]:
-        """Return −log p(x_0) of 200,000 draws on average, and four standard errors."""
-        generator = Generator().manual_seed(0)
-        surprise = -torch.cat([self.log_prob(self.draw(10_000, generator).double()) for _ in range(20)])
-        return float(surprise.mean()), 4 * float(surprise.std()) / math.sqrt(len(surprise))
-
     def affine(self, shift: Tensor | float, scale: float) -> Self:
         """Return the same oracle for (x_0 − shift) / scale: from data units to model units."""
         raise NotImplementedError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ ITERATIONS = {torch.float32: (5,), torch.bfloat16: (3, 2)}
 """How many on the square before X itself is looked at again: in bfloat16 the square soon is no longer that of X."""
 WORTH = 96
 """Rows from which bfloat16 is faster on a CPU: a half of the time for 128, twice as much for 32."""
+
+TOGETHER = 2**22
+"""Numbers up to which stacks go together: more take long anyway, and their memory would add up."""
 
 
 def orthogonal(stacks: Sequence[Tensor], dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -88,7 +92,7 @@ class OrthogonalMomentum(torch.optim.Optimizer):
         return getattr(self, "found_inf", None)
 
     def _orthogonal_step(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Move the matrices: those of one shape in one stack, all stacks of one smaller side together."""
+        """Move the matrices: those of one shape in one stack, all stacks of one smaller side together, if small."""
         alike: dict[int, dict[tuple[int, int], list[nn.Parameter]]] = defaultdict(lambda: defaultdict(list))
         for p in matrices:
             rows, columns = len(p), p[0].numel()
@@ -98,14 +102,23 @@ class OrthogonalMomentum(torch.optim.Optimizer):
         lr, beta, decay, refused = group["lr"], group["momentum"], group["weight_decay"], self._refused
         went = 1.0 if refused is None else (refused <= 0).float()
         for side, shapes in alike.items():
-            ahead = [self._look_ahead(stack, beta, went) for stack in shapes.values()]
             dtype = torch.bfloat16 if self.bfloat16 and side >= WORTH else torch.float32
-            for (shape, stack), steps in zip(shapes.items(), orthogonal(ahead, dtype), strict=True):
-                steps.mul_(lr * group["rms"] * max(shape) ** 0.5 * went)
+            stacks = [*shapes.values()]
+            numbers = sum(len(stack) * stack[0].numel() for stack in stacks)
+            together = [stacks] if numbers <= TOGETHER else [[stack] for stack in stacks]
+            for stack, steps in chain.from_iterable(self._steps(some, beta, went, dtype) for some in together):
+                steps.mul_(lr * group["rms"] * max(steps.shape[1:]) ** 0.5 * went)
                 for p, step in zip(stack, steps, strict=True):
                     if decay:
                         p.mul_(1 - lr * decay * went)
                     p.sub_(like(step, p))
+
+    def _steps(
+        self, stacks: list[list[nn.Parameter]], beta: float, went: float | Tensor, dtype: torch.dtype
+    ) -> Iterator[tuple[list[nn.Parameter], Tensor]]:
+        """Return stacks of weights, each with its directions (B, m, n)."""
+        ahead = [self._look_ahead(stack, beta, went) for stack in stacks]
+        return zip(stacks, orthogonal(ahead, dtype), strict=True)
 
     def _look_ahead(self, stack: list[nn.Parameter], beta: float, went: float | Tensor) -> Tensor:
         """Move the momenta of weights of one shape; return ĝ as matrices (B, m, n)."""
