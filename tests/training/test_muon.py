@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from toydiff.config import Run
 from toydiff.errors import ToydiffError
 from toydiff.networks import MLP
-from toydiff.training import Training, fit
+from toydiff.training import Training, fit, muon
 from toydiff.training.muon import OrthogonalMomentum, orthogonal
 from toydiff.training.optimizers import AdamW, Muon, check_moments, restore
 
@@ -96,6 +96,21 @@ def test_stacks_of_one_smaller_side_are_each_what_they_are_alone(dtype: torch.dt
         for alone, each in zip(stack, found, strict=True):
             [[expected]] = orthogonal([alone[None]], dtype)
             torch.testing.assert_close(each, expected, rtol=0, atol=1e-5 if dtype is torch.float32 else 0.02)
+
+
+def test_more_numbers_than_go_together_go_stack_by_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved, asked = [], []
+    for most in (10**9, 0):
+        monkeypatch.setattr(muon, "TOGETHER", most)
+        monkeypatch.setattr(muon, "orthogonal", lambda stacks, dtype: asked.append(len(stacks)) or orthogonal(stacks))
+        weights = [nn.Parameter(matrices(*shape, stack=1)[0]) for shape in ((9, 30), (9, 9), (30, 9), (5, 7))]
+        for weight in weights:
+            weight.grad = weight.detach().sin()
+        Muon().build(weights).step()
+        moved.append(weights)
+    assert asked == [3, 1, 1, 1, 1, 1]
+    for ours, theirs in zip(*moved, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
 def network() -> nn.Sequential:
