@@ -13,7 +13,7 @@ import torch
 
 from toydiff import __version__
 from toydiff.data import Batch, Data
-from toydiff.data.files import FromFile, stamp
+from toydiff.data.known import FromFile, stamp
 from toydiff.errors import ConfigurationError, ToydiffError, shown
 from toydiff.files import write_text
 from toydiff.metrics import FEWEST

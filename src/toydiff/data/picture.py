@@ -12,7 +12,7 @@ from torch import Generator
 
 from toydiff.data.albums import SMALLEST, opaque
 from toydiff.data.base import Batch
-from toydiff.data.files import FromFile, Known, stamp
+from toydiff.data.known import FromFile, Known, stamp
 from toydiff.errors import ToydiffError, shown
 from toydiff.oracle import ExactDenoiser, Lattice
 from toydiff.pictures import read_picture

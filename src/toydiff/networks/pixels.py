@@ -15,7 +15,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:  # shapes are checked in tests only
     from jaxtyping import Float
 
-VECTOR = 32
+LANES = 32
 """Numbers in bfloat16 that a CPU takes at once; those left over at the end of a row go one by one."""
 
 
@@ -37,7 +37,7 @@ class Halve(nn.Conv2d):
 class Double(nn.ConvTranspose2d):
     """A transposed convolution whose kernel is its stride, 2 × 2: y[2 h + i, 2 w + j] = W[i, j]ᵀ x[h, w] + b.
 
-    The gradient of b alone takes longer there than all of this.
+    In torch's own the gradient of b alone takes longer than all of this.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -58,7 +58,7 @@ class Double(nn.ConvTranspose2d):
 def modulated(h: Float[Tensor, " B C H W"], scale: Float[Tensor, " B C"], shift: Float[Tensor, " B C"]) -> Tensor:
     """Return h · (1 + scale) + shift, a number of each for a channel of a sample."""
     B, C, H, W = h.shape
-    n = math.gcd(max(1, VECTOR // C), W) if slowly(h) else 1
+    n = math.gcd(max(1, LANES // C), W) if slowly(h) else 1
     if n == 1:
         return torch.addcmul(shift[:, :, None, None], h, 1 + scale[:, :, None, None])
     pixels = h.permute(0, 2, 3, 1).reshape(B, H * W // n, n * C)  # so many side by side as fill a vector

@@ -45,9 +45,9 @@ class Lattice(ExactDenoiser):
         self._cost = 20 * sum(mass.shape)
 
     def _block(self, x: Tensor, alpha: Tensor, sigma: Tensor, rows: Tensor) -> Posterior:
-        s = (sigma**2 + (alpha * self.noise) ** 2).sqrt()
-        noise = where_positive(s)
-        (log_a, at_a), (log_b, at_b) = (self._along(x, alpha, noise, d) for d in (0, 1))
+        variance = sigma**2 + (alpha * self.noise) ** 2
+        clean, s = (variance == 0).expand(len(x), 1), where_positive(variance).sqrt()
+        (log_a, at_a), (log_b, at_b) = (self._along(x, alpha, s, d) for d in (0, 1))
         top_a, top_b = (_top(log, held) for log, held in zip((log_a, log_b), self._held, strict=True))
         a, b = (log_a - top_a).clamp(max=0).exp(), (log_b - top_b).clamp(max=0).exp()
         across, up = a * (b @ self.mass.T), b * (a @ self.mass)  # (B, W), (B, H): what each column, each row weighs
@@ -55,23 +55,22 @@ class Lattice(ExactDenoiser):
         lost = (total < _SMALLEST).squeeze(1).nonzero().squeeze(1)  # far from all mass, as the noise goes
         total = torch.where(total < _SMALLEST, 1.0, total)
         log_prob = total.log() + top_a + top_b
-        x0 = torch.stack([(across * at_a).sum(1), (up * at_b).sum(1)], 1) / total
+        u = torch.stack([(across * at_a).sum(1), (up * at_b).sum(1)], 1) / total
         for part in torch.split(lost, max(1, _AT_ONCE // len(self._cells))):
-            log_prob[part], x0[part] = self._one_by_one(log_a[part], log_b[part], at_a[part], at_b[part])
-        clean = (s == 0).expand(len(x), 1)
+            log_prob[part], u[part] = self._one_by_one(log_a[part], log_b[part], at_a[part], at_b[part])
         density = self._log_density(x / where_positive(alpha)) - 2 * where_positive(alpha).log()
-        log_prob = torch.where(clean, density, log_prob - 2 * noise.log())
-        score = torch.where(clean, 0.0, (alpha * x0 - x) / noise**2)  # flat inside a square
-        return Posterior(log_prob, x0 - alpha * self.noise**2 * score, score)
+        log_prob = torch.where(clean, density, log_prob - 2 * s.log())
+        score = torch.where(clean, 0.0, (alpha * u - x) / s**2)  # flat inside a square
+        return Posterior(log_prob, u - alpha * self.noise**2 * score, score)
 
     def _along(self, x: Tensor, alpha: Tensor, noise: Tensor, d: int) -> tuple[Tensor, Tensor]:
-        """Return the log of the mean of φ over each interval of axis d, and the mean of x_0 in it, both (B, size)."""
+        """Return the log of the mean of φ over each interval of axis d, and the mean of u in it, both (B, size)."""
         start, width = (alpha * self._axes[d] - x[:, d : d + 1]) / noise, alpha * self.side / noise
         log, place = cut_normal(start, width.expand_as(start))
         return log, self._axes[d] + self.side * place
 
     def _one_by_one(self, log_a: Tensor, log_b: Tensor, at_a: Tensor, at_b: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (log Σ, E[x_0]) by a soft-max over all squares with mass: slower, and nothing underflows."""
+        """Return (log Σ, E[u | x_t]) by a soft-max over all squares with mass: slower, and nothing underflows."""
         i, j = self._cells.T
         joint = log_a[:, i] + log_b[:, j] + self.weights.log()
         r = joint.softmax(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -92,33 +91,21 @@ class OrthogonalMomentum(torch.optim.Optimizer):
         return getattr(self, "found_inf", None)
 
     def _orthogonal_step(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Move the matrices: those of one shape in one stack, all stacks of one smaller side together, if small."""
-        alike: dict[int, dict[tuple[int, int], list[nn.Parameter]]] = defaultdict(lambda: defaultdict(list))
+        """Move the matrices, those of one shape in one stack."""
         for p in matrices:
-            rows, columns = len(p), p[0].numel()
-            alike[min(rows, columns)][rows, columns].append(p)
             if not self.state[p]:
                 self.state[p] = {"momentum": torch.zeros_like(p)}
         lr, beta, decay, refused = group["lr"], group["momentum"], group["weight_decay"], self._refused
         went = 1.0 if refused is None else (refused <= 0).float()
-        for side, shapes in alike.items():
-            dtype = torch.bfloat16 if self.bfloat16 and side >= WORTH else torch.float32
-            stacks = [*shapes.values()]
-            numbers = sum(len(stack) * stack[0].numel() for stack in stacks)
-            together = [stacks] if numbers <= TOGETHER else [[stack] for stack in stacks]
-            for stack, steps in chain.from_iterable(self._steps(some, beta, went, dtype) for some in together):
+        for stacks in together(matrices):
+            ahead = [self._look_ahead(stack, beta, went) for stack in stacks]
+            dtype = torch.bfloat16 if self.bfloat16 and min(ahead[0].shape[1:]) >= WORTH else torch.float32
+            for stack, steps in zip(stacks, orthogonal(ahead, dtype), strict=True):
                 steps.mul_(lr * group["rms"] * max(steps.shape[1:]) ** 0.5 * went)
                 for p, step in zip(stack, steps, strict=True):
                     if decay:
                         p.mul_(1 - lr * decay * went)
                     p.sub_(like(step, p))
-
-    def _steps(
-        self, stacks: list[list[nn.Parameter]], beta: float, went: float | Tensor, dtype: torch.dtype
-    ) -> Iterator[tuple[list[nn.Parameter], Tensor]]:
-        """Return stacks of weights, each with its directions (B, m, n)."""
-        ahead = [self._look_ahead(stack, beta, went) for stack in stacks]
-        return zip(stacks, orthogonal(ahead, dtype), strict=True)
 
     def _look_ahead(self, stack: list[nn.Parameter], beta: float, went: float | Tensor) -> Tensor:
         """Move the momenta of weights of one shape; return ĝ as matrices (B, m, n)."""
@@ -144,6 +131,18 @@ class OrthogonalMomentum(torch.optim.Optimizer):
             rest, gradients, first, second, [], steps, fused=True, found_inf=self._refused, amsgrad=False, beta1=beta1,
             beta2=beta2, lr=group["lr"], weight_decay=group["weight_decay"], eps=1e-8, maximize=False,
         )  # fmt: skip
+
+
+def together(matrices: Iterable[nn.Parameter]) -> Iterator[list[list[nn.Parameter]]]:
+    """Yield stacks of weights of one shape: all stacks of one smaller side, or one by one where those are large."""
+    alike: dict[int, dict[tuple[int, int], list[nn.Parameter]]] = defaultdict(lambda: defaultdict(list))
+    for p in matrices:
+        rows, columns = len(p), p[0].numel()
+        alike[min(rows, columns)][rows, columns].append(p)
+    for shapes in alike.values():
+        stacks = [*shapes.values()]
+        small = sum(p.numel() for stack in stacks for p in stack) <= TOGETHER
+        yield from [stacks] if small else ([stack] for stack in stacks)
 
 
 def is_matrix(parameter: Tensor) -> bool:
